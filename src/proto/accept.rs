@@ -1,0 +1,166 @@
+//! The server half: a CONNECT request in, a response head out.
+//!
+//! The same shape as the handshake: fed with bytes, it answers *wrong*, *not yet*, or *this, and
+//! these bytes were behind it*. Refuses to know whether the target may be reached.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::head::{Scan, Status};
+use super::limits::{MAX_FIELDS, MAX_REQUEST_HEAD};
+use crate::auth::Credentials;
+use crate::authority::Authority;
+
+/// A request for a tunnel.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConnectRequest {
+    /// What the client asks for.
+    pub target: Authority,
+    /// Its Proxy-Authorization, if it sent one.
+    pub credentials: Option<Credentials>,
+    /// Bytes that came behind the head: the first for the target.
+    pub early: Bytes,
+}
+
+/// Why bytes are no CONNECT request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptError {
+    /// Not an HTTP/1 request head.
+    #[error("not an HTTP request")]
+    Malformed,
+    /// No end within [`MAX_REQUEST_HEAD`] bytes or [`MAX_FIELDS`] fields.
+    #[error("a request head beyond the limits")]
+    TooLarge,
+    /// Another method than CONNECT.
+    #[error("a method other than CONNECT")]
+    Method,
+    /// A request-target that is not `host:port` (RFC 9112 §3.2.3).
+    #[error("a request-target that is not host:port")]
+    Target,
+    /// The connection ended before the head did.
+    #[error("closed in the middle of a request")]
+    Truncated,
+}
+
+impl AcceptError {
+    /// The status to answer with; `None` where nobody listens any more.
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            Self::Malformed | Self::Target => Some(Status::new(400)),
+            Self::TooLarge => Some(Status::new(431)),
+            Self::Method => Some(Status::new(405)),
+            Self::Truncated => None,
+        }
+    }
+}
+
+/// A request being received.
+#[derive(Debug, Default)]
+pub struct Accept {
+    buffer: BytesMut,
+    scan: Scan,
+}
+
+impl Accept {
+    /// Takes what was read; `Ok(None)` asks for more. Call [`Accept::receive_eof`] at the end.
+    ///
+    /// # Errors
+    /// [`AcceptError`], as soon as it is certain.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<ConnectRequest>, AcceptError> {
+        self.buffer.extend_from_slice(bytes);
+        match self.scan.end(&self.buffer) {
+            Some(end) if end <= MAX_REQUEST_HEAD => {
+                let head = self.buffer.split_to(end);
+                parse(&head, std::mem::take(&mut self.buffer).freeze()).map(Some)
+            }
+            None if self.buffer.len() < MAX_REQUEST_HEAD => Ok(None),
+            Some(_) | None => Err(AcceptError::TooLarge),
+        }
+    }
+
+    /// The end of the connection, where a head should be.
+    pub fn receive_eof(&self) -> AcceptError {
+        AcceptError::Truncated
+    }
+}
+
+fn parse(head: &[u8], early: Bytes) -> Result<ConnectRequest, AcceptError> {
+    let mut slots = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut slots);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(AcceptError::TooLarge),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(AcceptError::Malformed),
+    }
+    if request.method != Some("CONNECT") {
+        return Err(AcceptError::Method);
+    }
+    let target = request.path.and_then(|t| t.parse().ok()).ok_or(AcceptError::Target)?;
+    let mut authorizations =
+        request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("Proxy-Authorization"));
+    let credentials = match (authorizations.next(), authorizations.next()) {
+        (None, _) => None,
+        (Some(field), None) => {
+            let value = std::str::from_utf8(field.value).map_err(|_| AcceptError::Malformed)?;
+            Some(Credentials::new(value.to_owned()))
+        }
+        (Some(_), Some(_)) => return Err(AcceptError::Malformed),
+    };
+    Ok(ConnectRequest { target, credentials, early })
+}
+
+/// A response head: the 2xx that opens, or a refusal without content behind which the connection
+/// closes.
+pub fn respond(status: Status, reason: &str, fields: &[(&str, &str)]) -> Bytes {
+    let mut head = BytesMut::with_capacity(128);
+    head.put_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    for (name, value) in fields {
+        head.put_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    // RFC 9110 §9.3.6: no Content-Length in a 2xx to CONNECT.
+    if status.class() != super::head::Class::Success {
+        head.put_slice(b"Content-Length: 0\r\nConnection: close\r\n");
+    }
+    head.put_slice(b"\r\n");
+    head.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Option<ConnectRequest>, AcceptError> {
+        Accept::default().receive(bytes)
+    }
+
+    #[test]
+    fn a_request_is_read_and_what_is_behind_it_is_kept() {
+        let request =
+            read(b"CONNECT [::1]:22 HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic abc\r\n\r\nearly");
+        let request = request.expect("a request").expect("whole");
+        assert_eq!(request.target.to_string(), "[::1]:22");
+        assert_eq!(request.credentials.as_ref().map(Credentials::expose), Some("Basic abc"));
+        assert_eq!(request.early, "early");
+    }
+
+    #[test]
+    fn what_is_no_connect_is_refused_with_its_status() {
+        for (head, code) in [
+            ("GET / HTTP/1.1\r\n\r\n", 405),
+            ("CONNECT host HTTP/1.1\r\n\r\n", 400),
+            ("CONNECT http://host:1/ HTTP/1.1\r\n\r\n", 400),
+            ("CONNECT host:1\r\n\r\n", 400),
+            ("\x16\x03\x01 x\r\n\r\n", 400),
+            ("CONNECT h:1 HTTP/1.1\r\nProxy-Authorization: a\r\nProxy-Authorization: b\r\n\r\n", 400),
+        ] {
+            let error = read(head.as_bytes()).expect_err(head);
+            assert_eq!(error.status().map(Status::code), Some(code), "{head}");
+        }
+        assert_eq!(read(&[b'x'; MAX_REQUEST_HEAD]), Err(AcceptError::TooLarge));
+        assert_eq!(read(b"CONNECT h:1 HTTP/1.1\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn a_2xx_has_no_content_length() {
+        assert_eq!(respond(Status::new(200), "OK", &[]), "HTTP/1.1 200 OK\r\n\r\n");
+    }
+}

@@ -1,0 +1,128 @@
+//! One CONNECT as messages: what is asked, and what each response means for the tunnel.
+//!
+//! Knows the statuses (RFC 9110 §9.3.6, §15) and how often it may ask. Refuses to know bytes:
+//! HTTP/1.1 wraps it in [`super::handshake`].
+
+use bytes::Bytes;
+
+use super::head::{self, Class, RequestFields, ResponseHead, Status};
+use super::limits::{MAX_ATTEMPTS, MAX_INTERIM};
+use crate::auth::{Challenges, Credentials};
+use crate::authority::Authority;
+
+/// The request and how far it got.
+#[derive(Debug)]
+pub struct Exchange {
+    target: Authority,
+    fields: RequestFields,
+    credentials: Option<Credentials>,
+    attempts: usize,
+    interim: usize,
+}
+
+/// What a response means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another response follows (RFC 9110 §15.2).
+    Interim,
+    /// The tunnel stands at the byte behind this head (RFC 9110 §9.3.6).
+    Open,
+    /// Credentials are asked for (RFC 9110 §15.5.8).
+    Challenged(Challenges),
+    /// The proxy said no.
+    Refused(Refusal),
+}
+
+/// The proxy said no, in HTTP. Its text comes from the network and is not escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The final status.
+    pub status: Status,
+    /// The reason phrase; empty where absent.
+    pub reason: String,
+    /// What a 407 offered.
+    pub challenges: Challenges,
+    /// The fields in which proxies say why, in the order sent.
+    pub explanations: Vec<(String, String)>,
+}
+
+/// The fields in which proxies say why: RFC 9209, Squid, a redirect's other place.
+const EXPLAINING: [&str; 3] = ["Proxy-Status", "X-Squid-Error", "Location"];
+
+/// Why an exchange cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    /// 101 to a CONNECT, which asked for no upgrade (RFC 9110 §15.2.2).
+    #[error("101 Switching Protocols in answer to CONNECT")]
+    SwitchingProtocols,
+    /// More than [`MAX_INTERIM`] interim responses.
+    #[error("more than {MAX_INTERIM} interim responses")]
+    TooManyInterim,
+    /// More than [`MAX_ATTEMPTS`] requests would be needed.
+    #[error("no final answer after {MAX_ATTEMPTS} requests")]
+    TooManyAttempts,
+}
+
+impl Exchange {
+    /// Asks for a tunnel to `target`; `credentials` go with the first request.
+    pub fn new(target: Authority, fields: RequestFields, credentials: Option<Credentials>) -> Self {
+        Self { target, fields, credentials, attempts: 0, interim: 0 }
+    }
+
+    /// The next request, as the bytes of an HTTP/1.1 head.
+    ///
+    /// # Errors
+    /// [`ExchangeError::TooManyAttempts`].
+    pub(super) fn request(&mut self) -> Result<Bytes, ExchangeError> {
+        if self.attempts == MAX_ATTEMPTS {
+            return Err(ExchangeError::TooManyAttempts);
+        }
+        self.attempts += 1;
+        self.interim = 0;
+        Ok(head::encode(&self.target, &self.fields, self.credentials.as_ref()))
+    }
+
+    /// Judges a response.
+    ///
+    /// # Errors
+    /// 101, and too many interim responses.
+    pub fn response(&mut self, head: &ResponseHead) -> Result<Verdict, ExchangeError> {
+        match head.status.class() {
+            Class::Interim if head.status.code() == 101 => Err(ExchangeError::SwitchingProtocols),
+            Class::Interim => {
+                self.interim += 1;
+                if self.interim > MAX_INTERIM {
+                    return Err(ExchangeError::TooManyInterim);
+                }
+                Ok(Verdict::Interim)
+            }
+            Class::Success => {
+                // RFC 9110 §11.7.2: credentials are for the proxy, never for what is behind it.
+                self.credentials = None;
+                Ok(Verdict::Open)
+            }
+            Class::ClientError if head.status == Status::PROXY_AUTHENTICATION_REQUIRED => {
+                Ok(Verdict::Challenged(Challenges::parse(head.values("Proxy-Authenticate"))))
+            }
+            Class::Redirection | Class::ClientError | Class::ServerError => {
+                Ok(Verdict::Refused(refusal(head, Challenges::default())))
+            }
+        }
+    }
+
+    /// Takes the answer to a challenge, for the next request.
+    pub fn authorize(&mut self, credentials: Credentials) {
+        self.credentials = Some(credentials);
+    }
+}
+
+/// The refusal that a final response other than 2xx is.
+pub(super) fn refusal(head: &ResponseHead, challenges: Challenges) -> Refusal {
+    let explains = |name: &str| EXPLAINING.iter().any(|e| e.eq_ignore_ascii_case(name));
+    Refusal {
+        status: head.status,
+        reason: head.reason.clone(),
+        challenges,
+        explanations: head.fields.iter().filter(|(name, _)| explains(name)).cloned().collect(),
+    }
+}

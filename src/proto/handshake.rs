@@ -1,0 +1,239 @@
+//! The exchange as HTTP/1.1 bytes: a value that is fed with what arrives and says what to do.
+//!
+//! ```text
+//!            ┌────────────────────────── authorize ───────────────────────────┐
+//!            ▼                                                                │
+//!   SendRequest ──► ExpectHead ──1xx──► ExpectHead                            │
+//!            ▲          │──2xx──────────────────────────► Open { early }      │
+//!            │          │──407──► DiscardContent ──end──► Challenged ─────────┘
+//!            │          │──end of a connection used before──┐   (or Reconnect, then SendRequest)
+//!            └──────────┼───────────── Reconnect ◄──────────┘
+//!                       └──other──► Refused
+//! ```
+//!
+//! The driver's whole duty: do what [`Handshake::step`] says; feed [`Handshake::receive`] with any
+//! number of bytes, or say [`Handshake::receive_eof`]. Nothing is retransmitted, so there is no
+//! clock inside; deadlines are the driver's. `Debug` is safe to log.
+
+use bytes::{Bytes, BytesMut};
+
+use super::content::{self, Discard, Discarded, Persistence};
+use super::exchange::{Exchange, ExchangeError, Refusal, Verdict, refusal};
+use super::head::{self, HeadError, RequestFields, ResponseHead, Scan};
+use crate::auth::{Challenges, Credentials};
+use crate::authority::Authority;
+
+/// What the driver shall do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send these bytes: one request head.
+    Transmit(Bytes),
+    /// Read, and pass on what was read or that it ended.
+    Receive,
+    /// Answer the challenges by [`Handshake::authorize`], or [`Handshake::decline`]. Schemes that
+    /// need several legs can go on only where the connection persists.
+    Authenticate {
+        /// What the proxy offers.
+        challenges: Challenges,
+        /// Whether the next request will go over the same connection.
+        connection: Persistence,
+    },
+    /// Close the connection and open a new one to the same proxy. The normal path with proxies
+    /// that close after each refusal (RFC 9931, Q47).
+    Reconnect,
+    /// The tunnel stands.
+    Open {
+        /// The head of the 2xx.
+        response: ResponseHead,
+        /// Bytes of the target that came with it: the first of the tunnel.
+        early: Bytes,
+    },
+    /// The proxy said no.
+    Refused(Refusal),
+}
+
+/// The proxy spoke nonsense, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// What came is no response head, or breaks a limit.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// A response that has no place in the exchange.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The connection ended before the first byte of an answer (Q18).
+    #[error("closed without an answer")]
+    Closed,
+    /// The connection ended inside a head (Q19).
+    #[error("closed in the middle of an answer")]
+    Truncated,
+}
+
+/// The client's side of one CONNECT.
+#[derive(Debug)]
+pub struct Handshake {
+    exchange: Exchange,
+    state: State,
+    buffer: BytesMut,
+    eof: bool,
+    /// An earlier response came over this connection: its end now may be just that (Q22).
+    used: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    SendRequest,
+    ExpectHead(Scan),
+    DiscardContent {
+        discard: Discard,
+        refusal: Refusal,
+    },
+    Challenged {
+        refusal: Refusal,
+        connection: Persistence,
+    },
+    Reconnect,
+    /// Opened, refused or failed: there is nothing more to do.
+    Done,
+}
+
+impl Handshake {
+    /// Asks for a tunnel to `target`; `credentials` go with the first request.
+    pub fn new(target: Authority, fields: RequestFields, credentials: Option<Credentials>) -> Self {
+        Self {
+            exchange: Exchange::new(target, fields, credentials),
+            state: State::SendRequest,
+            buffer: BytesMut::new(),
+            eof: false,
+            used: false,
+        }
+    }
+
+    /// What to do next. Behind `Open`, `Refused` and an error there is nothing more.
+    ///
+    /// # Errors
+    /// [`HandshakeError`], once.
+    pub fn step(&mut self) -> Result<Step, HandshakeError> {
+        loop {
+            let state = std::mem::replace(&mut self.state, State::Done);
+            match self.transition(state)? {
+                Transition::Next(state) => self.state = state,
+                Transition::Yield(state, step) => {
+                    self.state = state;
+                    return Ok(step);
+                }
+            }
+        }
+    }
+
+    /// Takes what was read. The buffer never holds more than a limit and one such read.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Takes the end of the connection, orderly or by reset.
+    pub fn receive_eof(&mut self) {
+        self.eof = true;
+    }
+
+    /// Answers [`Step::Authenticate`].
+    pub fn authorize(&mut self, credentials: Credentials) {
+        self.exchange.authorize(credentials);
+        if let State::Challenged { connection, .. } = self.state {
+            self.state = match connection {
+                Persistence::Persists => State::SendRequest,
+                Persistence::Closes => State::Reconnect,
+            };
+        }
+    }
+
+    /// Gives [`Step::Authenticate`] up: the refusal that it was.
+    pub fn decline(&mut self) -> Option<Refusal> {
+        let State::Challenged { refusal, .. } = &self.state else { return None };
+        let refusal = refusal.clone();
+        self.state = State::Done;
+        Some(refusal)
+    }
+
+    /// Bytes held at present.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn transition(&mut self, state: State) -> Result<Transition, HandshakeError> {
+        match state {
+            State::SendRequest => {
+                let request = self.exchange.request()?;
+                Ok(Transition::Yield(State::ExpectHead(Scan::default()), Step::Transmit(request)))
+            }
+            State::ExpectHead(scan) => self.expect_head(scan),
+            State::DiscardContent { mut discard, refusal } => {
+                let connection = match discard.receive(&mut self.buffer) {
+                    Discarded::More if !self.eof => {
+                        return Ok(Transition::Yield(
+                            State::DiscardContent { discard, refusal },
+                            Step::Receive,
+                        ));
+                    }
+                    Discarded::End => Persistence::Persists,
+                    Discarded::More | Discarded::GaveUp => Persistence::Closes,
+                };
+                Ok(Transition::challenged(refusal, connection))
+            }
+            State::Challenged { refusal, connection } => Ok(Transition::challenged(refusal, connection)),
+            State::Reconnect => {
+                self.buffer.clear();
+                self.eof = false;
+                self.used = false;
+                Ok(Transition::Yield(State::SendRequest, Step::Reconnect))
+            }
+            State::Done => Err(HandshakeError::Closed),
+        }
+    }
+
+    fn expect_head(&mut self, mut scan: Scan) -> Result<Transition, HandshakeError> {
+        let Some((head, length)) = head::decode(&self.buffer, &mut scan)? else {
+            return match (self.eof, self.buffer.is_empty()) {
+                (false, _) => Ok(Transition::Yield(State::ExpectHead(scan), Step::Receive)),
+                // Q20, Q22: it was closed behind an earlier response; that is no answer to this
+                // request, which RFC 9110 §9.2.2 lets be repeated as nothing has been done for it.
+                (true, true) if self.used => Ok(Transition::Next(State::Reconnect)),
+                (true, true) => Err(HandshakeError::Closed),
+                (true, false) if self.buffer.starts_with(b"HTTP/") => Err(HandshakeError::Truncated),
+                (true, false) => Err(head::not_http(&self.buffer).into()),
+            };
+        };
+        let _head = self.buffer.split_to(length);
+        match self.exchange.response(&head)? {
+            Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),
+            Verdict::Open => {
+                let early = std::mem::take(&mut self.buffer).freeze();
+                Ok(Transition::Yield(State::Done, Step::Open { response: head, early }))
+            }
+            Verdict::Refused(refusal) => Ok(Transition::Yield(State::Done, Step::Refused(refusal))),
+            Verdict::Challenged(challenges) => {
+                self.used = true;
+                let refusal = refusal(&head, challenges);
+                match content::plan(&head) {
+                    (Persistence::Closes, _) => Ok(Transition::challenged(refusal, Persistence::Closes)),
+                    (Persistence::Persists, discard) => {
+                        Ok(Transition::Next(State::DiscardContent { discard, refusal }))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a transition leads, and whether the driver hears of it.
+enum Transition {
+    Next(State),
+    Yield(State, Step),
+}
+
+impl Transition {
+    fn challenged(refusal: Refusal, connection: Persistence) -> Self {
+        let challenges = refusal.challenges.clone();
+        Self::Yield(State::Challenged { refusal, connection }, Step::Authenticate { challenges, connection })
+    }
+}

@@ -1,0 +1,453 @@
+//! Heads: CONNECT requests out, response heads in.
+//!
+//! Knows the grammar of RFC 9112 §2–5 and where real proxies stray from it. The fields are read
+//! by httparse; finding the end of a head, so that what follows stays untouched, is ours.
+//! Refuses to know what a status means for a tunnel (`exchange`) and content (`content`).
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_QUOTE};
+use crate::auth::Credentials;
+use crate::authority::Authority;
+
+/// A field of a request, as one line: the name is a token, the value has no control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    name: String,
+    value: String,
+}
+
+/// Why a text is no field that may be added to a CONNECT request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// No colon.
+    #[error("a header is NAME: VALUE")]
+    NoColon,
+    /// The name is no token (RFC 9110 §5.6.2).
+    #[error("{0:?} is not a header name")]
+    Name(String),
+    /// CR, LF, NUL or another control character: it could begin a line of its own.
+    #[error("a header value cannot contain control characters")]
+    Value,
+    /// A field that CONNECT must not have, or must have exactly once.
+    #[error("{0} is not for the user to set on CONNECT")]
+    Reserved(&'static str),
+}
+
+impl Field {
+    /// Checks a name and a value; white space around the value is dropped (RFC 9110 §5.5).
+    ///
+    /// # Errors
+    /// [`FieldError`]: whatever could end the line, and the fields that make a CONNECT ambiguous.
+    pub fn new(name: &str, value: &str) -> Result<Self, FieldError> {
+        let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(tchar) {
+            return Err(FieldError::Name(name.into()));
+        }
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(FieldError::Value);
+        }
+        // RFC 9110 §9.3.6: CONNECT has no content; RFC 9112 §3.2: exactly one Host.
+        for reserved in ["Host", "Content-Length", "Transfer-Encoding"] {
+            if name.eq_ignore_ascii_case(reserved) {
+                return Err(FieldError::Reserved(reserved));
+            }
+        }
+        Ok(Self { name: name.into(), value: value.trim_matches([' ', '\t']).into() })
+    }
+}
+
+impl std::str::FromStr for Field {
+    type Err = FieldError;
+
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        let (name, value) = text.split_once(':').ok_or(FieldError::NoColon)?;
+        Self::new(name, value)
+    }
+}
+
+/// What a CONNECT request carries beside its target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFields(Vec<Field>);
+
+impl RequestFields {
+    /// In the order they are sent.
+    pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
+/// Writes a CONNECT request: no content, no Content-Length, no Transfer-Encoding (RFC 9110
+/// §9.3.6), and no Proxy-Connection (RFC 9112 appendix C.2.2).
+pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Option<&Credentials>) -> Bytes {
+    let mut head = BytesMut::with_capacity(256);
+    let mut line = |parts: [&str; 3]| {
+        parts.iter().for_each(|part| head.put_slice(part.as_bytes()));
+        head.put_slice(b"\r\n");
+    };
+    let target = target.to_string();
+    line(["CONNECT ", &target, " HTTP/1.1"]);
+    line(["Host: ", &target, ""]);
+    if let Some(credentials) = credentials {
+        line(["Proxy-Authorization: ", credentials.expose(), ""]);
+    }
+    for field in &fields.0 {
+        line([&field.name, ": ", &field.value]);
+    }
+    line(["", "", ""]);
+    head.freeze()
+}
+
+/// A status code: three digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Status(u16);
+
+/// What the first digit says (RFC 9110 §15); a code that is not known counts as x00 of its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// 1xx: another response follows.
+    Interim,
+    /// 2xx: the tunnel stands.
+    Success,
+    /// 3xx: look elsewhere; never followed (Q42).
+    Redirection,
+    /// 4xx: the proxy refuses.
+    ClientError,
+    /// 5xx, and whatever is outside 100 to 599 (RFC 9110 §15).
+    ServerError,
+}
+
+impl Status {
+    /// 407, the one status that is answered.
+    pub const PROXY_AUTHENTICATION_REQUIRED: Self = Self(407);
+
+    /// Takes a code as it stood on the wire.
+    pub fn new(code: u16) -> Self {
+        Self(code)
+    }
+
+    /// The number.
+    pub fn code(self) -> u16 {
+        self.0
+    }
+
+    /// The class of the code.
+    pub fn class(self) -> Class {
+        match self.0 / 100 {
+            1 => Class::Interim,
+            2 => Class::Success,
+            3 => Class::Redirection,
+            4 => Class::ClientError,
+            _ => Class::ServerError,
+        }
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:03}", self.0)
+    }
+}
+
+/// The head of a response. Its text comes from the network and is not escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// Whether the version is HTTP/1.0.
+    pub http_1_0: bool,
+    /// The status code.
+    pub status: Status,
+    /// The reason phrase: to be shown, never acted on (RFC 9112 §4); empty where absent.
+    pub reason: String,
+    /// The fields in the order sent, folded lines joined, octets that are not UTF-8 replaced.
+    pub fields: Vec<(String, String)>,
+}
+
+impl ResponseHead {
+    /// The values of a field, whose name matches in any case, in the order sent.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a comma-separated field lists a token, in any case.
+    pub fn lists(&self, name: &str, token: &str) -> bool {
+        self.values(name).flat_map(|v| v.split(',')).any(|element| element.trim().eq_ignore_ascii_case(token))
+    }
+
+    /// Whether a field is there at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+}
+
+/// Why bytes are no response head.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// The first line is no status line; it is quoted, cut at [`MAX_QUOTE`] bytes.
+    #[error("not an HTTP status line")]
+    StatusLine(Bytes),
+    /// A TLS record where a head should be (Q36): the port speaks TLS.
+    #[error("a TLS record instead of HTTP")]
+    TlsRecord,
+    /// A field line that is malformed, has a bare CR or a NUL (RFC 9112 §2.2, RFC 9110 §5.5).
+    #[error("a malformed field")]
+    Field,
+    /// No end within [`MAX_HEAD`] bytes.
+    #[error("more than {MAX_HEAD} bytes of response head")]
+    TooLarge,
+    /// More than [`MAX_FIELDS`] fields.
+    #[error("more than {MAX_FIELDS} response fields")]
+    TooManyFields,
+}
+
+/// Finds where a head ends, looking at each byte once however it arrives.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    scanned: usize,
+    line_start: usize,
+    /// Behind the first line's LF.
+    first_line: Option<usize>,
+    status_line_checked: bool,
+    lines: usize,
+}
+
+impl Scan {
+    /// The length of the head at the start of `buffer`, blank line included, once it is there.
+    /// Lines end in CRLF or LF, mixed (RFC 9112 §2.2).
+    pub(super) fn end(&mut self, buffer: &[u8]) -> Option<usize> {
+        while let Some(found) = memchr::memchr(b'\n', &buffer[self.scanned..]) {
+            let feed = self.scanned + found;
+            let line = &buffer[self.line_start..feed];
+            self.scanned = feed + 1;
+            self.line_start = feed + 1;
+            if self.first_line.is_none() {
+                self.first_line = Some(feed + 1);
+            }
+            if line.is_empty() || line == b"\r" {
+                return Some(feed + 1);
+            }
+            self.lines += 1;
+        }
+        self.scanned = buffer.len();
+        None
+    }
+}
+
+/// Reads a response head from the start of `buffer`, which grows between calls that share `scan`.
+///
+/// `Ok(None)`: not yet. `Ok(Some((head, n)))`: the head took `n` bytes; the rest is the caller's.
+/// What is decided does not depend on how the bytes were cut.
+///
+/// # Errors
+/// As soon as it is certain that no head comes.
+pub(super) fn decode(buffer: &[u8], scan: &mut Scan) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+    // RFC 8446 §5.1: alert or handshake. Nothing that is HTTP starts so.
+    if matches!(buffer.first(), Some(0x15 | 0x16)) {
+        return Err(HeadError::TlsRecord);
+    }
+    let end = scan.end(buffer);
+    let Some(first_line) = scan.first_line else {
+        let http = b"HTTP/1.";
+        let seen = buffer.len().min(http.len());
+        if buffer[..seen] != http[..seen] && buffer.len() >= MAX_QUOTE {
+            return Err(not_http(buffer));
+        }
+        return if buffer.len() >= MAX_HEAD { Err(HeadError::TooLarge) } else { Ok(None) };
+    };
+    if !scan.status_line_checked {
+        check_status_line(&buffer[..first_line])?;
+        scan.status_line_checked = true;
+    }
+    match end {
+        Some(end) if end <= MAX_HEAD => parse(&buffer[..end], scan.lines).map(|head| Some((head, end))),
+        None if buffer.len() < MAX_HEAD => Ok(None),
+        Some(_) | None => Err(HeadError::TooLarge),
+    }
+}
+
+/// The error that quotes what stands where a status line should.
+pub(super) fn not_http(buffer: &[u8]) -> HeadError {
+    let line = buffer.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    HeadError::StatusLine(Bytes::copy_from_slice(&line[..line.len().min(MAX_QUOTE)]))
+}
+
+fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
+    let mut none = [];
+    if line.trim_ascii().is_empty() {
+        return Err(not_http(line)); // httparse would pass over it
+    }
+    let line = with_spaces(line);
+    match config().parse_response(&mut httparse::Response::new(&mut none), &line) {
+        // Only the line was given: anything but a fault in it is for the whole head to judge.
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => Ok(()),
+        Err(_) => Err(not_http(&line)),
+    }
+}
+
+fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
+    if lines > MAX_FIELDS + 1 {
+        return Err(HeadError::TooManyFields);
+    }
+    let status_line = head.iter().position(|b| *b == b'\n').map_or(head.len(), |feed| feed + 1);
+    let mut readable = with_spaces(&head[..status_line]);
+    readable.extend_from_slice(&head[status_line..]);
+    let mut slots = vec![httparse::EMPTY_HEADER; lines];
+    let mut response = httparse::Response::new(&mut slots);
+    match config().parse_response(&mut response, &readable) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) | Err(_) => return Err(HeadError::Field),
+    }
+    let (Some(version), Some(code)) = (response.version, response.code) else {
+        return Err(HeadError::Field);
+    };
+    Ok(ResponseHead {
+        http_1_0: version == 0,
+        status: Status(code),
+        reason: response.reason.unwrap_or_default().to_owned(),
+        fields: response.headers.iter().map(|f| (f.name.to_owned(), unfold(f.value))).collect(),
+    })
+}
+
+fn config() -> httparse::ParserConfig {
+    let mut config = httparse::ParserConfig::default();
+    config
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true);
+    config
+}
+
+/// RFC 9112 §4 lets a recipient take any white space between the parts of a status line (Q6:
+/// proxytunnel #86 met TABs); httparse takes spaces.
+fn with_spaces(status_line: &[u8]) -> Vec<u8> {
+    status_line.iter().map(|b| if *b == b'\t' { b' ' } else { *b }).collect()
+}
+
+/// RFC 9112 §5.2: an obs-fold is replaced by spaces before the value is used.
+fn unfold(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+        decode(bytes, &mut Scan::default())
+    }
+
+    fn head(bytes: &[u8]) -> ResponseHead {
+        read(bytes).expect("a head").expect("a whole head").0
+    }
+
+    fn quoted(bytes: &[u8]) -> String {
+        match read(bytes) {
+            Err(HeadError::StatusLine(line)) => String::from_utf8_lossy(&line).into_owned(),
+            other => panic!("expected a status-line error, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn q01_r10_lines_end_in_lf_or_crlf_mixed() {
+        let (read, length) = read(b"HTTP/1.1 200 OK\nA: b\r\n\nSSH-2.0").expect("a head").expect("whole");
+        assert_eq!((read.status.code(), length), (200, 23));
+        assert_eq!(read.fields, [("A".to_string(), "b".to_string())]);
+    }
+
+    #[test]
+    fn q02_r11_the_reason_phrase_may_be_absent() {
+        assert_eq!(head(b"HTTP/1.1 200\r\n\r\n").reason, "");
+        assert_eq!(head(b"HTTP/1.1 200 \r\n\r\n").reason, "");
+        assert_eq!(head(b"HTTP/1.0 200 Connection established\r\n\r\n").reason, "Connection established");
+    }
+
+    #[test]
+    fn q03_q04_q05_malformed_status_lines_are_quoted() {
+        for line in [
+            "HTTP/1.1 OK",
+            "HTTP/1.1",
+            "HTTP/1.1 2000 OK",
+            "HTTP/1.1 20 OK",
+            "HTTP/2 200",
+            "ICY 200 OK",
+            "http/1.1 200 OK",
+            "HTTP/1.1 -20 OK",
+            "SSH-2.0-OpenSSH_9.2",
+            "<html>",
+            "",
+        ] {
+            assert_eq!(quoted(format!("{line}\r\n\r\n").as_bytes()), line);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_http_is_told_before_the_head_ends() {
+        assert_eq!(quoted(b"220 smtp.example ESMTP\r\n"), "220 smtp.example ESMTP");
+        assert_eq!(quoted(&[b'x'; MAX_QUOTE + 9]).len(), MAX_QUOTE);
+    }
+
+    #[test]
+    fn q06_white_space_in_the_status_line_may_be_any() {
+        assert_eq!(head(b"HTTP/1.1\t200\tOK\r\n\r\n").status.code(), 200);
+        assert_eq!(head(b"HTTP/1.1   407   no\r\n\r\n").status.code(), 407);
+    }
+
+    #[test]
+    fn q36_a_tls_record_is_told_at_its_first_byte() {
+        assert_eq!(read(b"\x15"), Err(HeadError::TlsRecord));
+    }
+
+    #[test]
+    fn q41_r12_obs_fold_is_unfolded_and_bare_cr_and_nul_are_refused() {
+        let folded = head(b"HTTP/1.1 407 no\r\nProxy-Authenticate: Basic\r\n realm=\"x\"\r\n\r\n");
+        assert_eq!(folded.values("proxy-authenticate").next(), Some("Basic   realm=\"x\""));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n"), Err(HeadError::Field));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"), Err(HeadError::Field));
+        assert_eq!(quoted(b"HTTP/1.1 200 O\rK\r\n\r\n"), "HTTP/1.1 200 O\rK");
+    }
+
+    #[test]
+    fn q16_large_heads_with_many_fields_are_read() {
+        let field = format!("X-Policy: {}\r\n", "p".repeat(2000));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", field.repeat(100));
+        assert_eq!(head(many.as_bytes()).fields.len(), 100);
+        let one = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "p".repeat(100_000));
+        assert_eq!(head(one.as_bytes()).fields.len(), 1);
+    }
+
+    #[test]
+    fn q17_a_head_without_end_is_bounded() {
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "p".repeat(MAX_HEAD));
+        assert_eq!(read(endless.as_bytes()), Err(HeadError::TooLarge));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
+        assert_eq!(read(many.as_bytes()), Err(HeadError::TooManyFields));
+    }
+
+    #[test]
+    fn r09_an_unknown_code_counts_as_its_class() {
+        assert_eq!(Status(299).class(), Class::Success);
+        assert_eq!(Status(499).class(), Class::ClientError);
+        assert_eq!(Status(799).class(), Class::ServerError);
+        assert_eq!(Status(0).class(), Class::ServerError);
+    }
+
+    #[test]
+    fn r01_to_r04_r16_the_request_is_exactly_this() {
+        let target: Authority = "[::1]:22".parse().expect("a target");
+        let fields = RequestFields::new(Field::new("User-Agent", "wimble/x"));
+        assert_eq!(
+            encode(&target, &fields, None),
+            "CONNECT [::1]:22 HTTP/1.1\r\nHost: [::1]:22\r\nUser-Agent: wimble/x\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_field_cannot_end_its_line_or_reframe_the_request() {
+        assert_eq!("X: a\r\nY: b".parse::<Field>(), Err(FieldError::Value));
+        assert_eq!("X: a\0".parse::<Field>(), Err(FieldError::Value));
+        assert_eq!("X Y: a".parse::<Field>(), Err(FieldError::Name("X Y".into())));
+        assert_eq!("no colon".parse::<Field>(), Err(FieldError::NoColon));
+        assert_eq!("hOst: x".parse::<Field>(), Err(FieldError::Reserved("Host")));
+        assert_eq!("Content-length: 5".parse::<Field>(), Err(FieldError::Reserved("Content-Length")));
+    }
+}

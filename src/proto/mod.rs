@@ -1,0 +1,21 @@
+//! CONNECT as values that are fed with bytes: no socket, clock, task, password or environment.
+//!
+//! [`exchange`] holds the decisions, as messages of any HTTP version; [`handshake`] is the same as
+//! HTTP/1.1 bytes; [`accept`] is the server half. What is left over behind a head belongs to the
+//! caller, byte for byte.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod accept;
+pub mod content;
+pub mod exchange;
+pub mod handshake;
+pub mod head;
+pub mod limits;
+
+#[cfg(test)]
+mod properties;
+
+pub use accept::{Accept, AcceptError, ConnectRequest};
+pub use exchange::{Exchange, Refusal};
+pub use handshake::{Handshake, HandshakeError, Step};
+pub use head::{Field, FieldError, RequestFields, ResponseHead, Status};

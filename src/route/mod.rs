@@ -1,0 +1,42 @@
+//! Which proxy leads to a target, if any.
+//!
+//! Knows proxy URIs, the variables that curl reads, and no_proxy. Refuses to dial, and to read
+//! the environment: it comes in as a function.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod env;
+pub mod no_proxy;
+pub mod proxy_uri;
+
+pub use no_proxy::NoProxy;
+pub use proxy_uri::{Proxy, ProxyUri, ProxyUriError};
+
+use crate::authority::Authority;
+
+/// The decision for one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Straight to the target.
+    Direct,
+    /// Through a proxy.
+    Via(ProxyUri),
+}
+
+/// How a route is chosen for each target of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The proxy that was named.
+    pub proxy: Proxy,
+    /// The targets that go direct all the same.
+    pub exempt: NoProxy,
+}
+
+impl Policy {
+    /// The way to `target`.
+    pub fn route(&self, target: &Authority) -> Route {
+        match &self.proxy {
+            Proxy::Via(uri) if !self.exempt.matches(target) => Route::Via(uri.clone()),
+            Proxy::Via(_) | Proxy::Direct => Route::Direct,
+        }
+    }
+}

@@ -10,9 +10,30 @@
 //! | 1 pure | [`auth`] | challenges, and what they are answered |
 //! | | [`proto`] | one CONNECT: as messages, as HTTP/1.1 bytes, and its server half |
 //! | | [`route`] | which proxy leads to a target |
+//! | 2 sockets | [`net`] | dialling, TLS, driving the machines, carrying bytes |
+//! | 3 composition | [`tunnel`] | the ladder of stages, from a name to an open tunnel |
+//!
+//! # Opening a tunnel
+//! There is one way to open one, [`tunnel::open`]; every mode uses it.
+//!
+//! ```no_run
+//! use wimble::tunnel::{self, Config};
+//!
+//! # async fn example(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+//! let target = "host.example:22".parse()?;
+//! let route = wimble::route::Route::Via("http://proxy.example:3128".parse()?);
+//! let tunnel = tunnel::open(&target, &route, &config, &mut ()).await?;
+//! // The target's first bytes may have come with the proxy's answer.
+//! let (early, stream) = tunnel.into_early_and_stream();
+//! # drop((early, stream));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod auth;
 pub mod authority;
+pub mod net;
 pub mod proto;
 pub mod route;
 pub mod secret;
+pub mod tunnel;

@@ -1,0 +1,448 @@
+//! The relay between standard input/output and a bare TCP tunnel: one thread, poll(2), and one
+//! splice(2) a chunk wherever a pipe is on our side.
+//!
+//! Knows when each side may be touched without waiting inside a system call. Where a pipe and the
+//! socket can be spliced no byte comes up here; else one buffer a direction is filled and emptied.
+//! Only what is needed is polled: a descriptor that can't make progress can't wake us.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::ending::{Due, Ending, Patience};
+use super::splice::{self, CHUNK};
+use super::stdio::{End, Kind, Stdio};
+
+/// What one read takes where bytes have to be copied.
+const BUFFER: usize = 128 * 1024;
+
+/// What was carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Bytes towards the target.
+    pub inbound: u64,
+    /// Bytes towards the client.
+    pub outbound: u64,
+}
+
+/// Why a bridge ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// The tunnel was reset, or took no more bytes before it ended.
+    #[error("the tunnel was cut off")]
+    Cut(#[source] io::Error),
+    /// Standard input could not be read.
+    #[error("standard input")]
+    Input(#[source] io::Error),
+    /// Standard output could not be written.
+    #[error("standard output")]
+    Output(#[source] io::Error),
+    /// Nobody reads standard output any more.
+    #[error("standard output was closed")]
+    OutputClosed,
+    /// Both directions were silent for so long.
+    #[error("silent for {0:?}")]
+    Idle(Duration),
+    /// poll(2) failed.
+    #[error("poll")]
+    Poll(#[source] io::Error),
+}
+
+/// Carries bytes until both directions have ended: `early` first, then whatever comes.
+///
+/// # Errors
+/// [`BridgeError`]: whenever a byte that was read may not have been delivered.
+pub fn bridge(
+    early: Bytes,
+    tunnel: TcpStream,
+    stdio: Stdio,
+    patience: Patience,
+) -> Result<Carried, BridgeError> {
+    tunnel.set_nonblocking(true).map_err(BridgeError::Poll)?;
+    for end in [stdio.input, stdio.output] {
+        if end.kind == Kind::Pipe {
+            splice::grow(end);
+        }
+    }
+    Bridge {
+        ending: Ending::new(patience, Instant::now()),
+        patience,
+        inbound: Flow::new(stdio.input.kind, &[]),
+        outbound: Flow::new(stdio.output.kind, &early),
+        tunnel,
+        stdio,
+        output_gone: false,
+        cut: None,
+    }
+    .run()
+}
+
+struct Bridge {
+    ending: Ending,
+    patience: Patience,
+    inbound: Flow,
+    outbound: Flow,
+    tunnel: TcpStream,
+    stdio: Stdio,
+    /// Nobody reads standard output; what the client had sent before is still carried.
+    output_gone: bool,
+    /// The tunnel took no more bytes; what it still has for the client is carried first.
+    cut: Option<io::Error>,
+}
+
+/// What poll said.
+#[derive(Clone, Copy, Default)]
+struct Ready {
+    input: bool,
+    output: bool,
+    output_gone: bool,
+    tunnel_readable: bool,
+    tunnel_writable: bool,
+    tunnel_gone: bool,
+}
+
+impl Bridge {
+    fn run(mut self) -> Result<Carried, BridgeError> {
+        loop {
+            let now = Instant::now();
+            let alarm = match self.ending.due(now, self.outbound.wait == Wait::Sink) {
+                Due::Later(alarm) => alarm,
+                Due::HalfClose => {
+                    tracing::debug!("end of input passed on to the target");
+                    // ENOTCONN: the proxy is gone already, which reading will tell.
+                    let _gone = self.tunnel.shutdown(Shutdown::Write);
+                    self.ending.half_closed();
+                    continue;
+                }
+                Due::Over => return self.over(),
+                Due::Idle => return Err(BridgeError::Idle(self.patience.idle.unwrap_or_default())),
+            };
+            let alarm = if self.output_gone { self.orphaned(now, alarm)? } else { alarm };
+            let ready = self.wait(alarm.map(|at| at.saturating_duration_since(now)))?;
+            if ready.output_gone && !self.output_gone {
+                tracing::debug!("nobody reads standard output any more");
+                self.output_gone = true;
+                self.ending.moved(Instant::now());
+            }
+            self.outbound(ready)?;
+            self.inbound(ready)?;
+        }
+    }
+
+    /// Both have ended, or the client was silent behind the target's end.
+    fn over(self) -> Result<Carried, BridgeError> {
+        if let Some(cut) = self.cut {
+            return Err(BridgeError::Cut(cut));
+        }
+        if self.inbound.wait == Wait::Sink {
+            let stuck = io::Error::new(io::ErrorKind::TimedOut, "the target ended without taking all input");
+            return Err(BridgeError::Cut(stuck));
+        }
+        if self.output_gone && !self.ending.target_has_ended() {
+            return Err(BridgeError::OutputClosed);
+        }
+        Ok(Carried { inbound: self.inbound.carried, outbound: self.outbound.carried })
+    }
+
+    /// With nobody to read the answer, input is carried until it ends or pauses.
+    fn orphaned(&self, now: Instant, alarm: Option<Instant>) -> Result<Option<Instant>, BridgeError> {
+        let pause = self.patience.linger.unwrap_or_default();
+        match self.ending.silent_for(pause) {
+            Some(until) if self.inbound.wait != Wait::Over && until > now => {
+                Ok(Some(alarm.map_or(until, |alarm| alarm.min(until))))
+            }
+            _ => Err(BridgeError::OutputClosed),
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<Ready, BridgeError> {
+        let mut tunnel = PollFlags::empty();
+        tunnel.set(PollFlags::IN, self.outbound.wait == Wait::Source);
+        tunnel.set(PollFlags::OUT, self.inbound.wait == Wait::Sink);
+        // Behind the target's end a reset of the tunnel is the end of input as well.
+        let listen_for_reset = self.ending.target_has_ended() && self.inbound.wait != Wait::Over;
+        let input = self.inbound.wait == Wait::Source;
+        let output = self.outbound.wait != Wait::Over && !self.output_gone;
+        let mut output_events = PollFlags::empty();
+        output_events.set(PollFlags::OUT, self.outbound.wait == Wait::Sink);
+
+        let none = PollFlags::empty();
+        let wanted = [
+            (self.tunnel.as_fd(), tunnel, !tunnel.is_empty() || listen_for_reset),
+            (self.stdio.input.as_fd(), PollFlags::IN, input),
+            (self.stdio.output.as_fd(), output_events, output),
+        ];
+        let mut fds = [
+            PollFd::from_borrowed_fd(wanted[0].0, wanted[0].1),
+            PollFd::from_borrowed_fd(wanted[0].0, none),
+            PollFd::from_borrowed_fd(wanted[0].0, none),
+        ];
+        let mut places = [0; 3];
+        let mut count = 0;
+        for (place, (fd, events, _)) in wanted.iter().enumerate().filter(|(_, (_, _, wanted))| *wanted) {
+            fds[count] = PollFd::from_borrowed_fd(*fd, *events);
+            places[count] = place;
+            count += 1;
+        }
+        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+        match poll(&mut fds[..count], timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
+            Err(error) => return Err(BridgeError::Poll(error.into())),
+        }
+        let mut said = [none; 3];
+        for (fd, place) in fds[..count].iter().zip(places) {
+            said[place] = fd.revents();
+        }
+        let broken = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+        Ok(Ready {
+            input: !said[1].is_empty(),
+            output: said[2].contains(PollFlags::OUT),
+            output_gone: said[2].intersects(broken),
+            tunnel_readable: said[0].intersects(PollFlags::IN | broken),
+            tunnel_writable: said[0].intersects(PollFlags::OUT | broken),
+            tunnel_gone: listen_for_reset && said[0].intersects(broken),
+        })
+    }
+
+    fn outbound(&mut self, ready: Ready) -> Result<(), BridgeError> {
+        let can = match self.outbound.wait {
+            Wait::Source => ready.tunnel_readable,
+            Wait::Sink => ready.output,
+            Wait::Over => false,
+        };
+        if self.output_gone && self.outbound.wait == Wait::Sink {
+            return Err(BridgeError::OutputClosed);
+        }
+        if !can {
+            return Ok(());
+        }
+        let output = self.stdio.output;
+        match self.outbound.advance(&self.tunnel, &output) {
+            Ok(Moved::Some) => self.ending.moved(Instant::now()),
+            Ok(Moved::Nothing) => {}
+            Ok(Moved::End) => {
+                tracing::debug!("the target has ended");
+                self.ending.target_ended(Instant::now());
+                output.finish_output().map_err(BridgeError::Output)?;
+            }
+            Err(Side::Source(error)) => return Err(BridgeError::Cut(self.cut.take().unwrap_or(error))),
+            Err(Side::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Err(BridgeError::OutputClosed);
+            }
+            Err(Side::Sink(error)) => return Err(BridgeError::Output(error)),
+        }
+        Ok(())
+    }
+
+    fn inbound(&mut self, ready: Ready) -> Result<(), BridgeError> {
+        if ready.tunnel_gone && self.inbound.wait == Wait::Source {
+            self.refused();
+            return Ok(());
+        }
+        let can = match self.inbound.wait {
+            Wait::Source => ready.input,
+            Wait::Sink => ready.tunnel_writable,
+            Wait::Over => false,
+        };
+        if !can {
+            return Ok(());
+        }
+        match self.inbound.advance(&self.stdio.input, &self.tunnel) {
+            Ok(Moved::Some) => self.ending.moved(Instant::now()),
+            Ok(Moved::Nothing) => {}
+            Ok(Moved::End) => {
+                tracing::debug!("end of input");
+                self.ending.client_ended(Instant::now());
+            }
+            Err(Side::Source(error)) => return Err(BridgeError::Input(error)),
+            // EPIPE and not ECONNRESET: the target had ended its direction in order before.
+            Err(Side::Sink(error)) => {
+                if error.kind() != io::ErrorKind::BrokenPipe && !self.ending.target_has_ended() {
+                    self.cut = Some(error);
+                }
+                self.refused();
+            }
+        }
+        Ok(())
+    }
+
+    /// The tunnel takes no more bytes: what it still has for the client is read.
+    fn refused(&mut self) {
+        tracing::debug!("the tunnel takes no more input");
+        self.inbound.wait = Wait::Over;
+        self.ending.client_ended(Instant::now());
+        self.ending.half_closed();
+    }
+}
+
+/// One direction.
+struct Flow {
+    wait: Wait,
+    carrier: Carrier,
+    /// Where bytes are copied; empty as long as none had to be.
+    buffer: Vec<u8>,
+    /// What of the buffer was read and not written yet.
+    held: Range<usize>,
+    carried: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    Splice,
+    Copy,
+}
+
+/// What must be ready before a flow can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Source,
+    Sink,
+    Over,
+}
+
+enum Moved {
+    Some,
+    Nothing,
+    End,
+}
+
+/// Which end failed.
+enum Side {
+    Source(io::Error),
+    Sink(io::Error),
+}
+
+impl Flow {
+    /// `kind` is what stands on our side; `early` goes first.
+    fn new(kind: Kind, early: &[u8]) -> Self {
+        Self {
+            wait: if early.is_empty() { Wait::Source } else { Wait::Sink },
+            carrier: if kind == Kind::Pipe { Carrier::Splice } else { Carrier::Copy },
+            buffer: early.to_vec(),
+            held: 0..early.len(),
+            carried: 0,
+        }
+    }
+
+    /// One step; what is waited for has been seen ready.
+    fn advance(&mut self, source: &impl Port, sink: &impl Port) -> Result<Moved, Side> {
+        match self.carrier {
+            _ if !self.held.is_empty() => self.deliver(sink),
+            Carrier::Splice => self.splice(source, sink),
+            Carrier::Copy => self.copy(source, sink),
+        }
+    }
+
+    fn splice(&mut self, source: &impl Port, sink: &impl Port) -> Result<Moved, Side> {
+        match splice::splice(source, sink, CHUNK) {
+            Ok(0) => {
+                self.wait = Wait::Over;
+                Ok(Moved::End)
+            }
+            Ok(moved) => {
+                self.carried += moved as u64;
+                self.wait = Wait::Source;
+                Ok(Moved::Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // It does not say which side: the one that was not waited for.
+                self.wait = if self.wait == Wait::Source { Wait::Sink } else { Wait::Source };
+                Ok(Moved::Nothing)
+            }
+            Err(error) if splice::is_unsupported(&error) => {
+                self.carrier = Carrier::Copy;
+                self.wait = Wait::Source;
+                Ok(Moved::Nothing)
+            }
+            // One end is a pipe: it can't fail as a source, and as a sink only by having no reader.
+            Err(error) if sink.is_tunnel() || error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(Side::Sink(error))
+            }
+            Err(error) => Err(Side::Source(error)),
+        }
+    }
+
+    fn copy(&mut self, source: &impl Port, sink: &impl Port) -> Result<Moved, Side> {
+        self.buffer.resize(BUFFER, 0);
+        match source.read(&mut self.buffer) {
+            Ok(0) => {
+                self.wait = Wait::Over;
+                Ok(Moved::End)
+            }
+            Ok(read) => {
+                self.held = 0..read;
+                self.wait = Wait::Sink;
+                if sink.never_blocks() { self.deliver(sink) } else { Ok(Moved::Nothing) }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Nothing),
+            Err(error) => Err(Side::Source(error)),
+        }
+    }
+
+    fn deliver(&mut self, sink: &impl Port) -> Result<Moved, Side> {
+        match sink.write(&self.buffer[self.held.clone()]) {
+            Ok(written) => {
+                self.held.start += written;
+                self.carried += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Moved::Nothing),
+            Err(error) => return Err(Side::Sink(error)),
+        }
+        self.wait = if self.held.is_empty() { Wait::Source } else { Wait::Sink };
+        Ok(Moved::Some)
+    }
+}
+
+/// An end as a flow sees it.
+trait Port: AsFd {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// A write returns at once even if nothing was said ready.
+    fn never_blocks(&self) -> bool;
+    fn is_tunnel(&self) -> bool;
+}
+
+impl Port for End {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Self::read(*self, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::write(*self, bytes)
+    }
+
+    fn never_blocks(&self) -> bool {
+        self.kind == Kind::Socket
+    }
+
+    fn is_tunnel(&self) -> bool {
+        false
+    }
+}
+
+impl Port for TcpStream {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = || rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n);
+        Ok(rustix::io::retry_on_intr(read)?)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let write = || rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        Ok(rustix::io::retry_on_intr(write)?)
+    }
+
+    fn never_blocks(&self) -> bool {
+        true
+    }
+
+    fn is_tunnel(&self) -> bool {
+        true
+    }
+}

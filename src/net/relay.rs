@@ -1,0 +1,315 @@
+//! The relay between two sockets, one task for both directions.
+//!
+//! It does what the connection does: small messages go through a scratch buffer that belongs to
+//! the thread, a run of full buffers turns to splice(2) through a pipe that is borrowed from the
+//! thread while bytes flow. A tunnel that is idle holds neither. A slow reader bounds memory: no
+//! more is read until what was read is written.
+
+use std::cell::RefCell;
+use std::future::Future as _;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::Interest;
+use tokio::time::Sleep;
+
+use super::bridge::Carried;
+use super::ending::{Due, Ending, Patience};
+use super::splice::{self, CHUNK};
+use super::stream::Stream;
+
+/// One read of a small message; a read that fills it hints at bulk.
+const SCRATCH: usize = 64 * 1024;
+
+/// Full reads in a row after which a direction is spliced.
+const BULK_AFTER: u8 = 3;
+
+/// Pipes that a thread keeps for its next bulk; two directions of a few busy tunnels.
+const SPARE_PIPES: usize = 8;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    static PIPES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Why a relay ended early. The other side has been reset.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The client's connection broke.
+    #[error("the client's connection broke")]
+    Client(#[source] io::Error),
+    /// The tunnel broke.
+    #[error("the tunnel was cut off")]
+    Tunnel(#[source] io::Error),
+    /// Both were silent too long.
+    #[error("silent too long")]
+    Idle,
+}
+
+/// Bytes that were read before the relay began, towards each side; they go first.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// From the client, towards the target.
+    pub inbound: Bytes,
+    /// From the target, towards the client.
+    pub outbound: Bytes,
+}
+
+/// Carries bytes until both directions have ended. Half-closes are passed on: at once towards
+/// the client, towards the tunnel when `patience` says so. A reset is passed on as a reset.
+///
+/// # Errors
+/// [`RelayError`].
+pub async fn relay(
+    client: Stream,
+    tunnel: Stream,
+    early: Early,
+    patience: Patience,
+) -> Result<Carried, RelayError> {
+    let mut inbound = Direction::new(early.inbound);
+    let mut outbound = Direction::new(early.outbound);
+    let mut ending = Ending::new(patience, Instant::now());
+    let mut alarm: Option<Pin<Box<Sleep>>> = None;
+    let outcome = std::future::poll_fn(|cx| {
+        loop {
+            let mut progress = false;
+            match inbound.poll(cx, &client, &tunnel) {
+                Poll::Ready(Ok(Moved::Some)) => {
+                    ending.moved(Instant::now());
+                    progress = true;
+                }
+                Poll::Ready(Ok(Moved::End)) => {
+                    ending.client_ended(Instant::now());
+                    progress = true;
+                }
+                Poll::Ready(Err(Side::Source(error))) => return Poll::Ready(Err(RelayError::Client(error))),
+                Poll::Ready(Err(Side::Sink(error))) => return Poll::Ready(Err(RelayError::Tunnel(error))),
+                Poll::Pending => {}
+            }
+            match outbound.poll(cx, &tunnel, &client) {
+                Poll::Ready(Ok(Moved::Some)) => {
+                    ending.moved(Instant::now());
+                    progress = true;
+                }
+                Poll::Ready(Ok(Moved::End)) => {
+                    client.finish().map_err(RelayError::Client)?;
+                    ending.target_ended(Instant::now());
+                    progress = true;
+                }
+                Poll::Ready(Err(Side::Source(error))) => return Poll::Ready(Err(RelayError::Tunnel(error))),
+                Poll::Ready(Err(Side::Sink(error))) => return Poll::Ready(Err(RelayError::Client(error))),
+                Poll::Pending => {}
+            }
+            if progress {
+                continue;
+            }
+            match ending.due(Instant::now(), outbound.is_blocked()) {
+                Due::Over => return Poll::Ready(Ok(())),
+                Due::Idle => return Poll::Ready(Err(RelayError::Idle)),
+                Due::HalfClose => {
+                    tunnel.finish().map_err(RelayError::Tunnel)?;
+                    ending.half_closed();
+                }
+                Due::Later(None) => return Poll::Pending,
+                Due::Later(Some(at)) => {
+                    let at = at.into();
+                    let sleep = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                    if sleep.deadline() != at {
+                        sleep.as_mut().reset(at);
+                    }
+                    ready!(sleep.as_mut().poll(cx));
+                }
+            }
+        }
+    })
+    .await;
+    outcome.inspect_err(|_| {
+        client.reset_on_close();
+        tunnel.reset_on_close();
+    })?;
+    Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
+}
+
+/// One direction.
+struct Direction {
+    /// Read and not written yet.
+    pending: Bytes,
+    mode: Mode,
+    /// Spliced out of the source and not yet into the sink.
+    pipe: Option<Pipe>,
+    carried: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    /// Through the scratch buffer; so many full reads in a row.
+    Small { full: u8 },
+    /// Through a pipe; so many bytes since the source last paused.
+    Bulk { burst: usize },
+    /// The source has ended.
+    Over,
+}
+
+enum Moved {
+    Some,
+    End,
+}
+
+/// Which end failed.
+enum Side {
+    Source(io::Error),
+    Sink(io::Error),
+}
+
+impl Direction {
+    fn new(early: Bytes) -> Self {
+        Self { pending: early, mode: Mode::Small { full: 0 }, pipe: None, carried: 0 }
+    }
+
+    /// Whether bytes wait for the sink.
+    fn is_blocked(&self) -> bool {
+        !self.pending.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
+    }
+
+    /// One chunk, from readable to written as far as the sink takes it.
+    fn poll(&mut self, cx: &mut Context<'_>, source: &Stream, sink: &Stream) -> Poll<Result<Moved, Side>> {
+        if self.is_blocked() {
+            ready!(self.poll_flush(cx, sink)).map_err(Side::Sink)?;
+            return Poll::Ready(Ok(Moved::Some));
+        }
+        loop {
+            if let Mode::Over = self.mode {
+                return Poll::Pending;
+            }
+            ready!(source.poll_read_ready(cx)).map_err(Side::Source)?;
+            let taken = match self.mode {
+                Mode::Bulk { .. } => self.fill(source),
+                Mode::Small { .. } | Mode::Over => self.read(source, sink)?,
+            };
+            match taken {
+                Ok(0) => {
+                    self.mode = Mode::Over;
+                    self.release();
+                    return Poll::Ready(Ok(Moved::End));
+                }
+                Ok(_) => {
+                    // What the sink doesn't take now waits for it.
+                    if let Poll::Ready(Err(error)) = self.poll_flush(cx, sink) {
+                        return Poll::Ready(Err(Side::Sink(error)));
+                    }
+                    return Poll::Ready(Ok(Moved::Some));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pause(),
+                Err(error) if splice::is_unsupported(&error) => self.mode = Mode::Small { full: 0 },
+                Err(error) => return Poll::Ready(Err(Side::Source(error))),
+            }
+        }
+    }
+
+    /// Through the scratch buffer: the outer error is the sink's, the inner one the source's.
+    fn read(&mut self, source: &Stream, sink: &Stream) -> Result<io::Result<usize>, Side> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let read = match source.try_read(buffer) {
+                Ok(read) => read,
+                Err(error) => return Ok(Err(error)),
+            };
+            self.mode = match self.mode {
+                Mode::Small { full } if read == SCRATCH && full + 1 < BULK_AFTER => {
+                    Mode::Small { full: full + 1 }
+                }
+                Mode::Small { .. } if read == SCRATCH => Mode::Bulk { burst: 0 },
+                Mode::Small { .. } => Mode::Small { full: 0 },
+                Mode::Bulk { .. } | Mode::Over => self.mode,
+            };
+            let written = match sink.try_write(&buffer[..read]) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(Side::Sink(error)),
+            };
+            self.carried += written as u64;
+            if written < read {
+                self.pending = Bytes::copy_from_slice(&buffer[written..read]);
+            }
+            Ok(Ok(read))
+        })
+    }
+
+    /// Out of the source into a pipe.
+    fn fill(&mut self, source: &Stream) -> io::Result<usize> {
+        let pipe = match self.pipe.take().map_or_else(Pipe::borrow, Ok) {
+            Ok(pipe) => self.pipe.insert(pipe),
+            Err(error) => {
+                tracing::debug!("no pipe to splice through, copying: {error}");
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+        };
+        let taken = source.try_io(Interest::READABLE, || splice::splice(source, &pipe.write, CHUNK))?;
+        pipe.held += taken;
+        if let Mode::Bulk { burst } = &mut self.mode {
+            *burst = burst.saturating_add(taken);
+        }
+        Ok(taken)
+    }
+
+    /// What was read, into the sink.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Stream) -> Poll<io::Result<()>> {
+        while self.is_blocked() {
+            ready!(sink.poll_write_ready(cx))?;
+            let written = match &mut self.pipe {
+                _ if !self.pending.is_empty() => {
+                    sink.try_write(&self.pending).inspect(|n| self.pending.advance(*n))
+                }
+                Some(pipe) => {
+                    let splice = || splice::splice(&pipe.read, sink, pipe.held);
+                    sink.try_io(Interest::WRITABLE, splice).inspect(|n| pipe.held -= *n)
+                }
+                None => Ok(0),
+            };
+            match written {
+                Ok(written) => self.carried += written as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The source has nothing at present.
+    fn pause(&mut self) {
+        self.release();
+        if let Mode::Bulk { burst } = self.mode {
+            self.mode = if burst < SCRATCH { Mode::Small { full: 0 } } else { Mode::Bulk { burst: 0 } };
+        }
+    }
+
+    /// Gives the pipe back, empty.
+    fn release(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            PIPES.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_PIPES {
+                    spare.push(pipe);
+                }
+            });
+        }
+    }
+}
+
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+    held: usize,
+}
+
+impl Pipe {
+    fn borrow() -> io::Result<Self> {
+        if let Some(pipe) = PIPES.with_borrow_mut(Vec::pop) {
+            return Ok(pipe);
+        }
+        let (read, write) = splice::pipe()?;
+        Ok(Self { read, write, held: 0 })
+    }
+}

@@ -1,0 +1,65 @@
+//! splice(2): bytes from one descriptor to another that never come up here.
+//!
+//! The one place that tells Linux from other systems; elsewhere [`splice`] says that it can't and
+//! the relays copy. A pipe must be on one side. Our sockets are non-blocking *and*
+//! `SPLICE_F_NONBLOCK` is set: a splice that waits for the network holds the pipe's lock, and
+//! whoever reads the other end hangs with it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The most one splice moves; also what pipes are grown to, where the system lets us.
+pub(super) const CHUNK: usize = 1024 * 1024;
+
+/// Moves up to `most` bytes; `Ok(0)` is the source's end.
+///
+/// # Errors
+/// `WouldBlock` does not say which side; `InvalidInput` and `Unsupported`: these two can't be
+/// spliced, nothing was moved, copy instead.
+#[cfg(target_os = "linux")]
+pub(super) fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
+    use rustix::pipe::{SpliceFlags, splice};
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    loop {
+        match splice(&from, None, &to, None, most, flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done.map_err(io::Error::from),
+        }
+    }
+}
+
+/// A pipe to splice through, for two ends that are both sockets: (read end, write end).
+#[cfg(target_os = "linux")]
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    let ends = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+    grow(&ends.1);
+    Ok(ends)
+}
+
+/// Lets a pipe hold a whole chunk. Refused beyond /proc/sys/fs/pipe-user-pages-soft: it is then as
+/// it was.
+#[cfg(target_os = "linux")]
+pub(super) fn grow(pipe: impl AsFd) {
+    if let Err(error) = rustix::pipe::fcntl_setpipe_size(pipe, CHUNK) {
+        tracing::trace!("the pipe stays as it is: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn splice(_: impl AsFd, _: impl AsFd, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn grow(_: impl AsFd) {}
+
+/// Whether an error of [`splice`] says that these two ends can't be spliced at all.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}

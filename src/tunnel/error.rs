@@ -1,0 +1,75 @@
+//! Why a tunnel could not be opened: the stage, the peer, the cause. The sentences are
+//! `cli::report`'s.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Stage;
+use crate::auth::GiveUp;
+use crate::authority::Authority;
+use crate::proto::{HandshakeError, Refusal};
+
+/// Whom the failing stage was with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The proxy.
+    Proxy(Authority),
+    /// The target itself: the route is direct.
+    Target(Authority),
+}
+
+impl Peer {
+    /// Where it is.
+    pub fn place(&self) -> &Authority {
+        match self {
+            Self::Proxy(place) | Self::Target(place) => place,
+        }
+    }
+}
+
+/// A tunnel could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{} with {}: {cause}", stage.name(), peer.place())]
+pub struct Error {
+    /// In which stage.
+    pub stage: Stage,
+    /// With whom.
+    pub peer: Peer,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The name has no address.
+    #[error("no address")]
+    Resolve(#[source] io::Error),
+    /// No address could be connected to; each that was tried.
+    #[error("no address answers")]
+    Unreachable(Vec<(SocketAddr, io::Error)>),
+    /// It took longer than this.
+    #[error("took longer than {0:?}")]
+    Timeout(Duration),
+    /// The proxy closed before it answered.
+    #[error("closed without an answer")]
+    Closed,
+    /// The connection broke before there was an answer.
+    #[error("the connection broke")]
+    Broken(#[source] io::Error),
+    /// What the proxy said is not an answer.
+    #[error("not an answer")]
+    Nonsense(#[source] HandshakeError),
+    /// The proxy said no.
+    #[error("refused with {}", .0.status)]
+    Refused(Box<Refusal>),
+    /// The proxy wants credentials, and this is why it does not get them (407).
+    #[error("not authenticated")]
+    Unauthenticated {
+        /// Why there is no answer to its challenges.
+        why: GiveUp,
+        /// Its 407.
+        refusal: Box<Refusal>,
+    },
+}

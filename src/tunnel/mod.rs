@@ -1,0 +1,245 @@
+//! Opening a tunnel: the ladder of stages, from a name to a connection that the target is behind.
+//!
+//! [`open`] is the one way to open one; `connect`, `forward`, `serve` and `check` use it, `check`
+//! by watching it. Knows when to dial again for authentication and how long each stage may take.
+//! Refuses to know who asked, and to make sentences or exit codes.
+
+mod error;
+mod stage;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+pub use error::{Cause, Error, Peer};
+pub use stage::{Facts, Observer, Stage};
+
+use crate::auth::{self, Answer, Authenticator, Challenges};
+use crate::authority::Authority;
+use crate::net::dial;
+use crate::net::http1::{self, DriveError};
+use crate::proto::{Handshake, HandshakeError, RequestFields, Step};
+use crate::route::{ProxyUri, Route};
+use crate::secret::Login;
+
+/// How tunnels are opened. Cheap to clone: one for all connections of a run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How sockets are made.
+    pub dial: dial::Config,
+    /// What the requests carry beside the target.
+    pub fields: RequestFields,
+    /// Which schemes may be used.
+    pub auth: auth::Policy,
+    /// Who has the name and password.
+    pub logins: Logins,
+    /// For the name and the TCP connection together.
+    pub connect_timeout: Duration,
+    /// For the CONNECT exchange, authentication included; a person's typing is not counted.
+    pub proxy_timeout: Duration,
+}
+
+/// What somebody is asked for who has a name and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The proxy that asks.
+    pub proxy: Authority,
+    /// What it calls the space it protects; from the network, not escaped.
+    pub realm: String,
+    /// How many logins it has refused before, in this exchange.
+    pub refused: usize,
+}
+
+/// Where names and passwords come from.
+#[derive(Clone, Default)]
+pub struct Logins {
+    /// Known from the start.
+    pub known: Option<Login>,
+    /// Asked when the proxy asks and what is known doesn't do; may block (a prompt).
+    pub ask: Option<Ask>,
+}
+
+/// Answers a question for a login; it may block.
+pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").field("known", &self.known).field("ask", &self.ask.is_some()).finish()
+    }
+}
+
+/// An open tunnel. The target's first bytes may have come with the proxy's answer: there is no way
+/// to the stream that passes them by.
+#[derive(Debug)]
+pub struct Tunnel {
+    early: Bytes,
+    stream: TcpStream,
+}
+
+impl Tunnel {
+    /// The bytes of the target that have been read already, and the connection that the others
+    /// come from.
+    pub fn into_early_and_stream(self) -> (Bytes, TcpStream) {
+        (self.early, self.stream)
+    }
+}
+
+/// Opens a tunnel to `target`, telling `observer` of each stage.
+///
+/// # Errors
+/// [`Error`]: which stage failed, with whom, and why.
+pub async fn open(
+    target: &Authority,
+    route: &Route,
+    config: &Config,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Tunnel, Error> {
+    let peer = match route {
+        Route::Direct => Peer::Target(target.clone()),
+        Route::Via(proxy) => Peer::Proxy(proxy.authority.clone()),
+    };
+    let stream = dial(&peer, config, observer).await?;
+    match route {
+        Route::Direct => Ok(Tunnel { early: Bytes::new(), stream }),
+        Route::Via(proxy) => {
+            let mut ladder = Ladder { target, proxy, peer, config, observer, stream: Some(stream) };
+            ladder.connect().await
+        }
+    }
+}
+
+/// The stages `resolve` and `tcp`, under one deadline.
+async fn dial(
+    peer: &Peer,
+    config: &Config,
+    observer: &mut (dyn Observer + Send),
+) -> Result<TcpStream, Error> {
+    let deadline = Instant::now() + config.connect_timeout;
+    let late =
+        |stage| move |_| Error { stage, peer: peer.clone(), cause: Cause::Timeout(config.connect_timeout) };
+    observer.entered(Stage::Resolve);
+    let resolve = dial::resolve(peer.place(), config.dial.family);
+    let addresses = tokio::time::timeout_at(deadline, resolve)
+        .await
+        .map_err(late(Stage::Resolve))?
+        .map_err(|error| Error { stage: Stage::Resolve, peer: peer.clone(), cause: Cause::Resolve(error) })?;
+    observer.learnt(Facts::Resolved { addresses: &addresses });
+
+    observer.entered(Stage::Tcp);
+    let stream = tokio::time::timeout_at(deadline, dial::connect(&addresses, config.dial))
+        .await
+        .map_err(late(Stage::Tcp))?
+        .map_err(|failed| Error {
+            stage: Stage::Tcp,
+            peer: peer.clone(),
+            cause: Cause::Unreachable(failed.0),
+        })?;
+    if let Ok(address) = stream.peer_addr() {
+        observer.learnt(Facts::Connected { address });
+    }
+    Ok(stream)
+}
+
+/// The stage `connect`: one exchange, on as many connections as the proxy makes it.
+struct Ladder<'a> {
+    target: &'a Authority,
+    proxy: &'a ProxyUri,
+    peer: Peer,
+    config: &'a Config,
+    observer: &'a mut (dyn Observer + Send),
+    /// The connection in use; none while a new one is dialled.
+    stream: Option<TcpStream>,
+}
+
+impl Ladder<'_> {
+    async fn connect(&mut self) -> Result<Tunnel, Error> {
+        self.observer.entered(Stage::Connect);
+        tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
+        let mut authenticator = Authenticator::new(self.config.auth, self.config.logins.known.clone());
+        let unasked = authenticator.unasked();
+        let mut handshake = Handshake::new(self.target.clone(), self.config.fields.clone(), unasked);
+        let mut deadline = Instant::now() + self.config.proxy_timeout;
+        loop {
+            let step = tokio::time::timeout_at(deadline, self.advance(&mut handshake))
+                .await
+                .map_err(|_| self.failed(Cause::Timeout(self.config.proxy_timeout)))??;
+            match step {
+                Step::Open { response, early } => {
+                    self.observer.learnt(Facts::Answered { response: &response });
+                    let Some(stream) = self.stream.take() else { continue };
+                    tracing::debug!("the tunnel is open");
+                    return Ok(Tunnel { early, stream });
+                }
+                Step::Refused(refusal) => return Err(self.failed(Cause::Refused(refusal.into()))),
+                Step::Authenticate { challenges, .. } => {
+                    let asked = Instant::now();
+                    let answer = self.answer(&mut authenticator, &challenges).await;
+                    deadline += asked.elapsed();
+                    match answer {
+                        Ok(credentials) => handshake.authorize(credentials),
+                        Err(why) => {
+                            let Some(refusal) = handshake.decline() else { continue };
+                            return Err(self.failed(Cause::Unauthenticated { why, refusal: refusal.into() }));
+                        }
+                    }
+                }
+                Step::Transmit(_) | Step::Receive | Step::Reconnect => {}
+            }
+        }
+    }
+
+    /// Drives the handshake, over a new connection where it wants one.
+    async fn advance(&mut self, handshake: &mut Handshake) -> Result<Step, Error> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                tracing::debug!("the proxy closed the connection, making another");
+                dial(&self.peer, self.config, &mut ()).await?
+            }
+        };
+        let step = http1::drive(handshake, &mut stream).await.map_err(|error| {
+            self.failed(match error {
+                DriveError::Handshake(HandshakeError::Closed) => Cause::Closed,
+                DriveError::Handshake(error) => Cause::Nonsense(error),
+                DriveError::Broken(error) => Cause::Broken(error),
+            })
+        })?;
+        if step != Step::Reconnect {
+            self.stream = Some(stream);
+        }
+        Ok(step)
+    }
+
+    /// Asks the authenticator, and whoever has a login when it wants one.
+    async fn answer(
+        &mut self,
+        authenticator: &mut Authenticator,
+        challenges: &Challenges,
+    ) -> Result<auth::Credentials, auth::GiveUp> {
+        let mut answer = authenticator.answer(challenges);
+        loop {
+            match answer {
+                Answer::Credentials(credentials) => return Ok(credentials),
+                Answer::GiveUp(why) => return Err(why),
+                Answer::WantLogin { realm, refused } => {
+                    let question = Question { proxy: self.proxy.authority.clone(), realm, refused };
+                    answer = authenticator.supply(self.ask(question).await);
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> Option<Login> {
+        let ask = self.config.logins.ask.clone()?;
+        // A prompt blocks; a task that panics has no answer.
+        tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten()
+    }
+
+    fn failed(&self, cause: Cause) -> Error {
+        Error { stage: Stage::Connect, peer: self.peer.clone(), cause }
+    }
+}

@@ -1,0 +1,64 @@
+//! The rungs of the ladder, and who watches them.
+
+use std::net::SocketAddr;
+
+use crate::proto::ResponseHead;
+
+/// A stage on the way to the target, in the order they are climbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The name of the proxy (of the target, where the route is direct).
+    Resolve,
+    /// TCP to one of its addresses.
+    Tcp,
+    /// The CONNECT exchange.
+    Connect,
+    /// TLS with the target, inside the tunnel.
+    Tls,
+}
+
+impl Stage {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Tcp => "tcp",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// What was learnt in a stage.
+#[derive(Debug)]
+pub enum Facts<'a> {
+    /// The addresses, in the order they are tried.
+    Resolved {
+        /// At least one.
+        addresses: &'a [SocketAddr],
+    },
+    /// The address that answered.
+    Connected {
+        /// One of those resolved.
+        address: SocketAddr,
+    },
+    /// The 2xx.
+    Answered {
+        /// Its head.
+        response: &'a ResponseHead,
+    },
+}
+
+/// Watches a tunnel being opened. A stage ends when the next is entered, or the opening ends.
+pub trait Observer {
+    /// A stage begins.
+    fn entered(&mut self, stage: Stage);
+    /// Something was learnt in the present stage.
+    fn learnt(&mut self, facts: Facts<'_>);
+}
+
+/// Nobody watches.
+impl Observer for () {
+    fn entered(&mut self, _: Stage) {}
+    fn learnt(&mut self, _: Facts<'_>) {}
+}

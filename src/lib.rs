@@ -12,6 +12,8 @@
 //! | | [`route`] | which proxy leads to a target |
 //! | 2 sockets | [`net`] | dialling, TLS, driving the machines, carrying bytes |
 //! | 3 composition | [`tunnel`] | the ladder of stages, from a name to an open tunnel |
+//! | | [`front`] | where a local client says its target |
+//! | 4 modes | [`mode`] | connect, forward, check, serve |
 //!
 //! # Opening a tunnel
 //! There is one way to open one, [`tunnel::open`]; every mode uses it.
@@ -32,6 +34,8 @@
 
 pub mod auth;
 pub mod authority;
+pub mod front;
+pub mod mode;
 pub mod net;
 pub mod proto;
 pub mod route;

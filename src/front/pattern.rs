@@ -1,0 +1,90 @@
+//! `HOST:PORT` patterns: which targets a client may ask for.
+
+use std::str::FromStr;
+
+use crate::authority::{Authority, Host};
+
+/// A pattern: in the host, `*` stands for any run of characters; the port is a number or `*`.
+/// It is compared with what the client asks for; nothing is resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// Lower case.
+    host: String,
+    port: Option<u16>,
+}
+
+/// A text that is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a pattern is HOST:PORT, with * for any host or port")]
+pub struct PatternError;
+
+impl Pattern {
+    /// Whether a target is among those meant.
+    pub fn matches(&self, target: &Authority) -> bool {
+        let host = match target.host() {
+            Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
+            address @ Host::Address(_) => address.to_string(),
+        };
+        self.port.is_none_or(|port| port == target.port()) && glob(&self.host, &host)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let (host, port) = text.rsplit_once(':').ok_or(PatternError)?;
+        let port = match port {
+            "*" => None,
+            number => Some(number.parse().map_err(|_| PatternError)?),
+        };
+        let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        if host.is_empty() || bare_ipv6 {
+            return Err(PatternError);
+        }
+        Ok(Self { host: host.to_ascii_lowercase(), port })
+    }
+}
+
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    // Each part between stars is taken where it stands first; the last must stand at the end.
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return text.ends_with(part);
+        }
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_means_what_it_looks_like() {
+        for (pattern, target, matches) in [
+            ("*:*", "host:22", true),
+            ("*:22", "host:22", true),
+            ("*:22", "host:23", false),
+            ("host:*", "HOST.:22", true),
+            ("*.example.com:443", "a.example.com:443", true),
+            ("*.example.com:443", "example.com:443", false),
+            ("a*c*e:1", "abcde:1", true),
+            ("a*c*e:1", "abcdef:1", false),
+            ("a*a:1", "a:1", false),
+            ("127.0.0.1:*", "127.0.0.1:1", true),
+            ("[::1]:*", "[::1]:1", true),
+        ] {
+            let parsed: Pattern = pattern.parse().expect(pattern);
+            assert_eq!(parsed.matches(&target.parse().expect(target)), matches, "{pattern} {target}");
+        }
+        for bad in ["host", ":22", "::1:22", "host:x", "host:99999"] {
+            assert_eq!(bad.parse::<Pattern>(), Err(PatternError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `forward`: listens locally and gives every connection its own tunnel.
+
+use std::time::Duration;
+
+use super::Watch;
+use super::listening::{self, Bounds, Place, PlaceError};
+use super::session::Sessions;
+use crate::authority::Authority;
+use crate::front::Front;
+use crate::net::ending::Patience;
+use crate::{route, tunnel};
+
+/// What to forward, and how.
+pub struct Forward {
+    /// Where to listen, and where each place leads. At least one.
+    pub specs: Vec<(Place, Authority)>,
+    /// Which proxy to use.
+    pub routes: route::Policy,
+    /// How tunnels are opened.
+    pub config: tunnel::Config,
+    /// How they end.
+    pub patience: Patience,
+    /// Connections at the same time; `None` is what the limit of open files carries.
+    pub max_connections: Option<usize>,
+    /// How long open connections may take once it shall stop.
+    pub grace: Duration,
+}
+
+/// Forwards until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A place can't be listened at.
+pub async fn run(job: Forward, watch: Box<dyn Watch>) -> Result<(), PlaceError> {
+    let bounds = Bounds {
+        max_connections: job.max_connections,
+        grace: job.grace,
+        keepalive: job.config.dial.keepalive,
+    };
+    let sessions = Sessions { routes: job.routes, config: job.config, patience: job.patience, watch };
+    let places = job.specs.into_iter().map(|(place, target)| (place, Front::Fixed(target))).collect();
+    listening::serve(places, sessions, bounds).await
+}

@@ -14,6 +14,7 @@
 //! | 3 composition | [`tunnel`] | the ladder of stages, from a name to an open tunnel |
 //! | | [`front`] | where a local client says its target |
 //! | 4 modes | [`mode`] | connect, forward, check, serve |
+//! | 5 the person | [`cli`] | words typed, sentences, exit codes |
 //!
 //! # Opening a tunnel
 //! There is one way to open one, [`tunnel::open`]; every mode uses it.
@@ -34,6 +35,8 @@
 
 pub mod auth;
 pub mod authority;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod front;
 pub mod mode;
 pub mod net;

@@ -1,0 +1,285 @@
+//! The words that can be typed. What they mean is `settings`' to decide.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use super::words;
+use crate::auth;
+use crate::front::Pattern;
+use crate::mode::Place;
+use crate::net::ending::HalfClose;
+use crate::proto::Field;
+
+/// Bore a tunnel through an HTTP proxy.
+#[derive(Debug, Parser)]
+#[command(name = "wimble", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(before_help = "\
+Example, in ~/.ssh/config:
+    ProxyCommand wimble connect --proxy http://proxy.example:3128 %h %p")]
+#[command(after_help = "\
+Exit codes:
+    0 done                       6 the proxy wants credentials (407)
+    1 local error                7 the proxy refuses the target (3xx, 4xx)
+    2 usage or configuration     8 the proxy cannot reach the target (5xx)
+    3 name does not resolve      9 the proxy's answer is not HTTP
+    4 proxy unreachable         10 TLS with the target failed
+    5 TLS to the proxy failed   11 the tunnel was cut off
+  124 a time limit passed")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// Show each step; twice: the header lines exchanged as well, credentials masked
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Messages")]
+    pub(super) verbose: u8,
+
+    /// Show nothing but errors
+    #[arg(short, long, global = true, help_heading = "Messages")]
+    pub(super) quiet: bool,
+
+    /// How messages are written to stderr
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "Messages")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// One line each, for people
+    Text,
+    /// One JSON object each
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Bridge stdin and stdout to the target (ssh's ProxyCommand)
+    #[command(before_help = "\
+Example:
+    ssh -o ProxyCommand='wimble connect --proxy http://proxy.example:3128 %h %p' host")]
+    Connect(ConnectArgs),
+
+    /// Listen locally, with a tunnel for each connection (ssh -L)
+    #[command(before_help = "\
+Example:
+    wimble forward --proxy http://proxy.example:3128 8443:host.example:443
+    curl --connect-to ::127.0.0.1:8443 https://host.example/")]
+    Forward(ForwardArgs),
+
+    /// Walk to the target stage by stage, TLS included, and report
+    #[command(before_help = "\
+Example:
+    wimble check --proxy http://proxy.example:3128 host.example:443")]
+    Check(CheckArgs),
+
+    /// A small CONNECT proxy, for trying things out and for tests
+    #[command(before_help = "\
+Example:
+    wimble serve --listen 127.0.0.1:3128
+    wimble connect --proxy 127.0.0.1:3128 host.example 22")]
+    Serve(ServeArgs),
+
+    /// Print a completion script
+    #[command(before_help = "\
+Example:
+    wimble completions bash > ~/.local/share/bash-completion/completions/wimble")]
+    Completions {
+        /// The shell it is for
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConnectArgs {
+    /// The target: HOST PORT (ssh's %h %p), or HOST:PORT
+    #[arg(value_names = ["HOST", "PORT"], num_args = 1..=2, required = true, value_hint = ValueHint::Hostname)]
+    pub(super) target: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) proxy: ProxyArgs,
+
+    #[command(flatten)]
+    pub(super) relay: RelayArgs,
+
+    /// Once the target has ended: how long stdin may be silent before it is left
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = words::duration, help_heading = "Time")]
+    pub(super) linger: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ForwardArgs {
+    /// [BIND:]PORT:HOST:HOSTPORT as with ssh -L, or unix:PATH:HOST:HOSTPORT; port 0 lets the system choose
+    #[arg(value_name = "SPEC", required = true, value_parser = words::spec)]
+    pub(super) specs: Vec<words::Spec>,
+
+    #[command(flatten)]
+    pub(super) proxy: ProxyArgs,
+
+    #[command(flatten)]
+    pub(super) relay: RelayArgs,
+
+    /// Connections at the same time; the others wait [default: what the file limit carries]
+    #[arg(long, value_name = "N", value_parser = words::count)]
+    pub(super) max_connections: Option<usize>,
+
+    /// On SIGTERM or SIGINT: how long open connections may take to end
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = words::duration, help_heading = "Time")]
+    pub(super) grace: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The targets
+    #[arg(value_name = "HOST:PORT", required = true, value_hint = ValueHint::Hostname)]
+    pub(super) targets: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) proxy: ProxyArgs,
+
+    /// Print one JSON object for each target
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// When to colour the report
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: clap::ColorChoice,
+
+    /// Do not speak TLS to the target: the tunnel is the last stage
+    #[arg(long, conflicts_with_all = ["sni", "alpn", "cacert", "insecure"], help_heading = "TLS with the target")]
+    pub(super) no_tls: bool,
+
+    /// The name to send and to compare with the certificate [default: the target's host]
+    #[arg(long, value_name = "NAME", help_heading = "TLS with the target")]
+    pub(super) sni: Option<String>,
+
+    /// Protocols to offer, separated by commas, such as h2,http/1.1
+    #[arg(
+        long, value_name = "LIST", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "TLS with the target"
+    )]
+    pub(super) alpn: Vec<String>,
+
+    /// Trust the certificates in this PEM file, and no others
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS with the target")]
+    pub(super) cacert: Option<PathBuf>,
+
+    /// Do not fail because a certificate is not trusted; what is wrong with it is still told
+    #[arg(long, help_heading = "TLS with the target")]
+    pub(super) insecure: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128", value_parser = words::place)]
+    pub(super) listen: Place,
+
+    /// Require Basic credentials: a file of NAME:PASSWORD lines, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) auth_file: Option<PathBuf>,
+
+    /// Permit these targets and no others; * stands for any host, part of a host, or port; repeatable
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) allow: Vec<Pattern>,
+
+    /// Forbid these targets, even if allowed; repeatable
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) deny: Vec<Pattern>,
+
+    /// Connections at the same time; the others wait [default: what the file limit carries]
+    #[arg(long, value_name = "N", value_parser = words::count)]
+    pub(super) max_connections: Option<usize>,
+}
+
+/// Finding the proxy, and getting past it.
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    /// The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy,
+    /// HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy
+    #[arg(short = 'x', long, value_name = "URL", help_heading = "Proxy", value_hint = ValueHint::Url)]
+    pub(super) proxy: Option<String>,
+
+    /// Add a header to the CONNECT request; repeatable
+    #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
+    pub(super) proxy_header: Vec<Field>,
+
+    /// What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]
+    #[arg(long, value_name = "TEXT", help_heading = "Proxy")]
+    pub(super) user_agent: Option<String>,
+
+    /// Use IPv4 alone to reach the proxy
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Proxy")]
+    pub(super) ipv4: bool,
+
+    /// Use IPv6 alone to reach the proxy
+    #[arg(short = '6', long, help_heading = "Proxy")]
+    pub(super) ipv6: bool,
+
+    /// The name for the proxy; the password comes from WIMBLE_PROXY_PASSWORD or a prompt on the
+    /// terminal. NAME:PASSWORD is taken too, but other users can read it
+    #[arg(short = 'U', long, value_name = "NAME", help_heading = "Credentials")]
+    pub(super) proxy_user: Option<String>,
+
+    /// A file whose first line is NAME:PASSWORD, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
+    pub(super) proxy_credentials: Option<PathBuf>,
+
+    /// auto: answer when the proxy asks; basic: send at once; none: never
+    #[arg(long, value_name = "SCHEME", default_value = "auto", help_heading = "Credentials")]
+    pub(super) proxy_auth: Scheme,
+
+    /// Limit for finding and connecting to the proxy (check: also for TLS with the target)
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::limit, help_heading = "Time")]
+    pub(super) connect_timeout: Duration,
+
+    /// Limit for the whole CONNECT exchange, authentication included
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = words::limit, help_heading = "Time")]
+    pub(super) proxy_timeout: Duration,
+
+    /// Probe a silent connection after this time; 0 never
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = words::duration, help_heading = "Time")]
+    pub(super) keepalive: Duration,
+}
+
+/// How tunnels end.
+#[derive(Debug, Args)]
+pub(super) struct RelayArgs {
+    /// At the end of input: how long the tunnel must be silent before the end is passed on, as a
+    /// proxy may then drop the answer; 0 at once, never leaves it to the target
+    #[arg(
+        long, value_name = "TIME", default_value = "1s", value_parser = words::half_close, help_heading = "Time"
+    )]
+    pub(super) half_close_delay: HalfClose,
+
+    /// End a tunnel in which nothing moved for so long [default: off]
+    #[arg(long, value_name = "TIME", value_parser = words::duration, help_heading = "Time")]
+    pub(super) idle_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scheme {
+    /// What the proxy offers, when it asks
+    Auto,
+    /// Basic, with the first request
+    Basic,
+    /// Never any
+    None,
+}
+
+impl From<Scheme> for auth::Policy {
+    fn from(scheme: Scheme) -> Self {
+        match scheme {
+            Scheme::Auto => Self::Auto,
+            Scheme::Basic => Self::Basic,
+            Scheme::None => Self::None,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The exit codes: one total match for each room's errors, with no `_`.
+
+use crate::mode::check::CheckError;
+use crate::mode::connect::ConnectError;
+use crate::net::bridge::BridgeError;
+use crate::proto::head::Class;
+use crate::tunnel::{Cause, Error};
+
+/// What went wrong, as far as a script cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Local,
+    Usage,
+    Resolve,
+    Unreachable,
+    Auth,
+    Refused,
+    Gateway,
+    Protocol,
+    Tls,
+    Cut,
+    Timeout,
+}
+
+impl Kind {
+    /// The process's exit code.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Local => 1,
+            Self::Usage => 2,
+            Self::Resolve => 3,
+            Self::Unreachable => 4,
+            Self::Auth => 6,
+            Self::Refused => 7,
+            Self::Gateway => 8,
+            Self::Protocol => 9,
+            Self::Tls => 10,
+            Self::Cut => 11,
+            Self::Timeout => 124,
+        }
+    }
+
+    /// Its name in JSON.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Usage => "usage",
+            Self::Resolve => "resolve",
+            Self::Unreachable => "unreachable",
+            Self::Auth => "auth",
+            Self::Refused => "refused",
+            Self::Gateway => "gateway",
+            Self::Protocol => "protocol",
+            Self::Tls => "tls",
+            Self::Cut => "cut",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The kind of an error.
+pub(super) trait Classified {
+    fn kind(&self) -> Kind;
+}
+
+impl Classified for Error {
+    fn kind(&self) -> Kind {
+        match &self.cause {
+            Cause::Resolve(_) => Kind::Resolve,
+            Cause::Unreachable(_) | Cause::Closed | Cause::Broken(_) => Kind::Unreachable,
+            Cause::Timeout(_) => Kind::Timeout,
+            Cause::Nonsense(_) => Kind::Protocol,
+            Cause::Unauthenticated { .. } => Kind::Auth,
+            Cause::Refused(refusal) => match refusal.status.class() {
+                Class::Redirection | Class::ClientError => Kind::Refused,
+                Class::ServerError => Kind::Gateway,
+                Class::Interim | Class::Success => Kind::Protocol,
+            },
+        }
+    }
+}
+
+impl Classified for BridgeError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Cut(_) => Kind::Cut,
+            Self::Input(_) | Self::Output(_) | Self::OutputClosed | Self::Poll(_) => Kind::Local,
+            Self::Idle(_) => Kind::Timeout,
+        }
+    }
+}
+
+impl Classified for ConnectError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Tunnel(error) => error.kind(),
+            Self::Bridge(error) => error.kind(),
+            Self::System(_) => Kind::Local,
+        }
+    }
+}
+
+impl Classified for CheckError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Tunnel(error) => error.kind(),
+            Self::Handshake { .. } | Self::Untrusted(_) => Kind::Tls,
+            Self::Slow(_) => Kind::Timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Challenges;
+    use crate::proto::{Refusal, Status};
+    use crate::tunnel::{Peer, Stage};
+
+    #[test]
+    fn r09_a_status_decides_by_its_class() {
+        for (code, exit) in
+            [(302, 7), (400, 7), (403, 7), (451, 7), (499, 7), (500, 8), (503, 8), (599, 8), (799, 8)]
+        {
+            let refusal = Refusal {
+                status: Status::new(code),
+                reason: String::new(),
+                challenges: Challenges::default(),
+                explanations: Vec::new(),
+            };
+            let peer = Peer::Proxy("proxy:1".parse().expect("an authority"));
+            let error = Error { stage: Stage::Connect, peer, cause: Cause::Refused(refusal.into()) };
+            assert_eq!(error.kind().code(), exit, "{code}");
+        }
+    }
+}

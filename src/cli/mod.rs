@@ -1,0 +1,140 @@
+//! The person at the command line: words typed become a [`settings::Job`], and what came of it
+//! becomes sentences and an exit code.
+//!
+//! Refuses to know protocols, and to decide anything that a library user would want decided.
+
+mod args;
+mod credentials;
+mod exit;
+mod ladder;
+mod log;
+mod report;
+mod settings;
+mod words;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use self::args::Cli;
+use self::exit::{Classified as _, Kind};
+use self::report::{Reporter, Told};
+use self::settings::Job;
+use crate::authority::Authority;
+use crate::mode::check::{self, Check};
+use crate::mode::{connect, forward, serve};
+
+/// The definition of the command line, for what is generated from it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Does what `arguments` ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // --help and --version come by here too: what can't be written nobody wanted to read.
+            let _unread = error.print();
+            return ExitCode::from(if error.use_stderr() { Kind::Usage.code() } else { 0 });
+        }
+    };
+    log::install(&cli.log);
+    let reporter = Reporter { format: cli.log.log_format, quiet: cli.log.quiet };
+    let variables = |name: &str| std::env::var(name).ok();
+    let (job, warnings) = match settings::resolve(cli, &variables) {
+        Ok(resolved) => resolved,
+        Err(error) => return fail(reporter, &report::settings(&error)),
+    };
+    warnings.iter().for_each(|warning| reporter.warning(warning));
+    match job {
+        Job::Connect(job) => match connect::run(&job) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => {
+                if let Some(told) = report::connect(&error, &job.target) {
+                    reporter.error(&told);
+                }
+                ExitCode::from(error.kind().code())
+            }
+        },
+        Job::Forward(job) => listen(reporter, forward::run(job, Box::new(reporter))),
+        Job::Serve(job) => listen(reporter, serve::run(job, Box::new(reporter))),
+        Job::Check { check, targets, json, color } => match watch(reporter, &check, &targets, json, color) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => fail(reporter, &report::local("check", &error)),
+        },
+        Job::Completions(shell) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "wimble", &mut script);
+            match io::stdout().write_all(&script) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    fail(reporter, &report::local("stdout", &error))
+                }
+                Ok(()) | Err(_) => ExitCode::SUCCESS,
+            }
+        }
+    }
+}
+
+fn fail(reporter: Reporter, told: &Told) -> ExitCode {
+    reporter.error(told);
+    ExitCode::from(told.kind.code())
+}
+
+/// Runs a listening mode on all cores.
+fn listen(reporter: Reporter, mode: impl Future<Output = Result<(), crate::mode::PlaceError>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(reporter, &report::local("runtime", &error)),
+    };
+    let ended = runtime.block_on(mode);
+    // What is still open has had its time of grace.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(reporter, &report::place(&error)),
+    }
+}
+
+/// Checks each target in turn; the code is that of the first that failed.
+fn watch(
+    reporter: Reporter,
+    check: &Check,
+    targets: &[Authority],
+    json: bool,
+    color: clap::ColorChoice,
+) -> io::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let color = match color {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    let mut code = 0;
+    for target in targets {
+        let report = runtime.block_on(check::run(check, target));
+        let mut page = Vec::new();
+        if json {
+            page.extend_from_slice(report::json_line(&ladder::json(&report)).as_bytes());
+        } else {
+            ladder::text(&report, &mut page)?;
+        }
+        let mut out = anstream::AutoStream::new(io::stdout().lock(), color);
+        match out.write_all(&page).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            written => written?,
+        }
+        if let Some(failure) = &report.failure {
+            if !json {
+                reporter.error(&report::check(failure, target));
+            }
+            if code == 0 {
+                code = failure.kind().code();
+            }
+        }
+    }
+    runtime.shutdown_background();
+    Ok(code)
+}

@@ -1,0 +1,456 @@
+//! Every sentence: what failed, with whom, why, and what to try.
+//!
+//! Text from the network is escaped here, at the one door it can get out by. Hints are a
+//! sentence for each cause; where there is nothing useful to say there is none.
+
+use std::io::{self, Write as _};
+use std::sync::Mutex;
+
+use super::args::LogFormat;
+use super::exit::{Classified as _, Kind};
+use super::settings::{SettingsError, Warning};
+use crate::auth::GiveUp;
+use crate::authority::Authority;
+use crate::mode::check::{CheckError, Problem};
+use crate::mode::connect::ConnectError;
+use crate::mode::{PlaceError, SessionError, Watch};
+use crate::net::bridge::BridgeError;
+use crate::net::relay::RelayError;
+use crate::proto::exchange::ExchangeError;
+use crate::proto::head::HeadError;
+use crate::proto::{HandshakeError, Refusal};
+use crate::tunnel::{self, Cause, Peer, Stage};
+
+/// An error, ready to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) kind: Kind,
+    pub(super) stage: Option<Stage>,
+    /// What failed, and with whom.
+    what: String,
+    /// Why.
+    why: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Told {
+    fn new(kind: Kind, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { kind, stage: None, what: what.into(), why: why.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// `WHAT: WHY`, escaped.
+    pub(super) fn message(&self) -> String {
+        printable(&format!("{}: {}", self.what, self.why))
+    }
+}
+
+/// Makes text harmless to a terminal, on one line: control characters, and those that turn the
+/// direction of writing, are escaped.
+pub(super) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}') {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Writes to stderr, as text or as JSON.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reporter {
+    pub(super) format: LogFormat,
+    pub(super) quiet: bool,
+}
+
+/// A line is written whole, whoever writes another.
+static STDERR: Mutex<()> = Mutex::new(());
+
+impl Reporter {
+    /// One line, and at most one hint.
+    pub(super) fn error(self, told: &Told) {
+        match self.format {
+            LogFormat::Text => {
+                let hint = told.hint.as_ref().map(|hint| format!("hint: {}\n", printable(hint)));
+                write_stderr(&format!("wimble: {}\n{}", told.message(), hint.unwrap_or_default()));
+            }
+            LogFormat::Json => write_stderr(&json_line(&serde_json::json!({
+                "level": "error", "kind": told.kind.name(), "message": told.message(), "hint": told.hint,
+            }))),
+        }
+    }
+
+    pub(super) fn warning(self, warning: &Warning) {
+        let text = match warning {
+            Warning::PasswordInArguments(option) => format!(
+                "{option}: other users of this machine can read the password in the list of processes; \
+                 use --proxy-credentials FILE or WIMBLE_PROXY_PASSWORD"
+            ),
+            Warning::NotLoopback(place) => format!("{place}: other machines can use this forward"),
+        };
+        self.say("warning", &text);
+    }
+
+    /// A line that is no error.
+    pub(super) fn say(self, level: &str, text: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.format {
+            LogFormat::Text if level == "listening" => write_stderr(&format!("{}\n", printable(text))),
+            LogFormat::Text => write_stderr(&format!("wimble: {level}: {}\n", printable(text))),
+            LogFormat::Json => {
+                write_stderr(&json_line(&serde_json::json!({ "level": level, "message": text })))
+            }
+        }
+    }
+}
+
+pub(super) fn json_line(value: &serde_json::Value) -> String {
+    format!("{value}\n")
+}
+
+/// Nobody may be reading stderr: then there is nobody to tell.
+pub(super) fn write_stderr(text: &str) {
+    let _guard = STDERR.lock();
+    let _unread = io::stderr().write_all(text.as_bytes());
+}
+
+impl Watch for Reporter {
+    fn listening(&self, place: &str, target: Option<&Authority>) {
+        let text = match target {
+            Some(target) => format!("listening on {place} -> {target}"),
+            None => format!("listening on {place}"),
+        };
+        self.say("listening", &text);
+    }
+
+    fn failed(&self, target: Option<&Authority>, error: &SessionError) {
+        match error {
+            SessionError::Tunnel(error) => self.error(&tunnel(error, target)),
+            // What clients and targets do to each other is not this machine's trouble.
+            SessionError::Denied(denied) => tracing::info!("a client was denied: {denied}"),
+            SessionError::Client(error) | SessionError::Relay(RelayError::Client(error)) => {
+                tracing::info!("a client's connection broke: {error}");
+            }
+            SessionError::Relay(RelayError::Tunnel(error)) => {
+                let target = target.map(Authority::to_string).unwrap_or_default();
+                self.error(&Told::new(Kind::Cut, format!("tunnel to {target}"), reason(error)));
+            }
+            SessionError::Relay(RelayError::Idle) => tracing::info!("a tunnel was silent too long"),
+        }
+    }
+}
+
+/// Usage and configuration.
+pub(super) fn settings(error: &SettingsError) -> Told {
+    match error {
+        SettingsError::NoProxy => Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
+            .hint(
+                "give --proxy http://HOST:PORT (or --proxy direct), or set WIMBLE_PROXY, https_proxy or all_proxy",
+            ),
+        SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
+            .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
+        SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
+            .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
+        SettingsError::Target { .. }
+        | SettingsError::Words
+        | SettingsError::UserAgent(_)
+        | SettingsError::Credentials(_)
+        | SettingsError::Sni(_)
+        | SettingsError::CaCert { .. }
+        | SettingsError::OpenProxy { .. }
+        | SettingsError::Place { .. } => {
+            let sentence = error.to_string();
+            let (what, why) = sentence.split_once(": ").unwrap_or(("usage", &sentence));
+            Told::new(Kind::Usage, what, why)
+        }
+    }
+}
+
+/// A listener that could not be had.
+pub(super) fn place(error: &PlaceError) -> Told {
+    let told = Told::new(Kind::Local, format!("listen on {}", error.place), reason(&error.error));
+    let kind = error.error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        told.hint("another program listens there; port 0 lets the system choose one")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        told.hint("ports below 1024 need rights that this user does not have")
+    } else {
+        told
+    }
+}
+
+/// Something on this machine.
+pub(super) fn local(what: &str, error: &io::Error) -> Told {
+    Told::new(Kind::Local, what, reason(error))
+}
+
+/// `connect`; `None`: nobody is there to be told.
+pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> {
+    let told = |what: &str, why: String| Told::new(error.kind(), what, why);
+    Some(match error {
+        ConnectError::Tunnel(error) => tunnel(error, Some(target)),
+        ConnectError::System(error) => told("system", reason(error)),
+        ConnectError::Bridge(BridgeError::OutputClosed) => return None,
+        ConnectError::Bridge(BridgeError::Poll(error)) => told("poll", reason(error)),
+        ConnectError::Bridge(BridgeError::Input(error)) => told("stdin", reason(error)),
+        ConnectError::Bridge(BridgeError::Output(error)) => told("stdout", reason(error)),
+        ConnectError::Bridge(BridgeError::Idle(time)) => {
+            told(&format!("tunnel to {target}"), format!("nothing moved for {time:?} (--idle-timeout)"))
+        }
+        ConnectError::Bridge(BridgeError::Cut(error)) => {
+            told(&format!("tunnel to {target}"), format!("cut off: {}", reason(error)))
+                .hint("the proxy, a firewall or the target ended it; if it was idle, let ssh send ServerAliveInterval 30")
+        }
+    })
+}
+
+/// A tunnel that could not be opened.
+pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
+    let who = match &error.peer {
+        Peer::Proxy(place) => format!("proxy {place}"),
+        Peer::Target(place) => place.to_string(),
+    };
+    let what = match (error.stage, target) {
+        (Stage::Connect, Some(target)) => format!("connect to {target} through {who}"),
+        (Stage::Connect, None) => format!("connect through {who}"),
+        (stage, _) => format!("{} {who}", stage.name()),
+    };
+    let told = |why: String| Told { stage: Some(error.stage), ..Told::new(error.kind(), what, why) };
+    match &error.cause {
+        Cause::Resolve(why) => told(format!("the name does not resolve: {}", reason(why)))
+            .hint("check its spelling; getent hosts NAME asks the same resolver"),
+        Cause::Unreachable(failed) => {
+            let each = |(address, error): &(_, io::Error)| match failed.len() {
+                1 => reason(error),
+                _ => format!("{address}: {}", reason(error)),
+            };
+            let refused = failed.iter().any(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused);
+            told(failed.iter().map(each).collect::<Vec<_>>().join("; ")).hint(if refused {
+                "nothing listens there: is it running, and is this its port?"
+            } else {
+                "is there a network that leads to it, or a firewall in between?"
+            })
+        }
+        Cause::Timeout(time) => {
+            let (option, hint) = match error.stage {
+                Stage::Resolve => ("--connect-timeout", "the resolver does not answer"),
+                Stage::Tcp => ("--connect-timeout", "a firewall may drop what is sent to it"),
+                Stage::Connect | Stage::Tls => {
+                    ("--proxy-timeout", "the proxy may be waiting for a target that does not answer")
+                }
+            };
+            told(format!("no answer within {time:?} ({option})")).hint(hint)
+        }
+        Cause::Closed => told("closed without an answer".into())
+            .hint("the port may belong to something else than an HTTP proxy, or want TLS (https://)"),
+        Cause::Broken(why) => {
+            told(reason(why)).hint("the port may belong to something else than an HTTP proxy")
+        }
+        Cause::Nonsense(why) => {
+            let (why, hint) = nonsense(why);
+            Told { hint: Some(hint.into()), ..told(why) }
+        }
+        Cause::Refused(refusal) => told(status_line(refusal)).hint(refusal_hint(refusal)),
+        Cause::Unauthenticated { why, refusal } => {
+            let offered = offered(refusal);
+            let why_and_hint = match why {
+                GiveUp::NoChallenge => (
+                    "the proxy wants credentials and names no scheme for them".into(),
+                    "--proxy-auth basic sends Basic unasked, if that is what it wants",
+                ),
+                GiveUp::NoCommonScheme => (
+                    format!("the proxy offers {offered}, and this wimble speaks Basic"),
+                    "ask for a Basic account, or run a helper such as cntlm or px in between",
+                ),
+                GiveUp::NoLogin => (
+                    format!("the proxy wants credentials ({offered})"),
+                    "give -U NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD",
+                ),
+                GiveUp::Refused => (
+                    format!("the proxy refused the credentials ({offered})"),
+                    "check name and password; they are not sent again, as accounts get locked that way",
+                ),
+                GiveUp::Forbidden => (
+                    format!("the proxy wants credentials ({offered})"),
+                    "--proxy-auth none forbids to send any",
+                ),
+            };
+            let status = format!("{} {}", refusal.status, refusal.reason);
+            told(format!("{}: {}", status.trim_end(), why_and_hint.0)).hint(why_and_hint.1)
+        }
+    }
+}
+
+/// The schemes of a 407, as the proxy spelled them.
+fn offered(refusal: &Refusal) -> String {
+    let schemes: Vec<_> = refusal.challenges.iter().map(|challenge| challenge.scheme()).collect();
+    if schemes.is_empty() { "no scheme".into() } else { schemes.join(", ") }
+}
+
+/// `403 Forbidden`, and what the proxy says about it.
+fn status_line(refusal: &Refusal) -> String {
+    let mut line = format!("{} {}", refusal.status, refusal.reason).trim_end().to_owned();
+    for (name, value) in &refusal.explanations {
+        line.push_str(&format!(" ({name}: {value})"));
+    }
+    line
+}
+
+fn refusal_hint(refusal: &Refusal) -> &'static str {
+    match refusal.status.code() {
+        300..=399 => "redirects are never followed; a login page (captive portal) may want a browser first",
+        400 => "if this port speaks TLS, the proxy is https://; or it does not take CONNECT",
+        401 => "this answers like a web server, not a proxy: is it the right port?",
+        403 => "the proxy's rules forbid this host or port; many permit port 443 alone",
+        404 | 405 | 501 => "this may be a web server, or a proxy that does not permit CONNECT",
+        429 => "the proxy limits how often it is asked: wait",
+        402..=499 => "the proxy refuses this target",
+        502..=504 => {
+            "the proxy could not reach the target: is its name right, is it up, does it listen on this port?"
+        }
+        _ => "the proxy failed: its log says why",
+    }
+}
+
+fn nonsense(error: &HandshakeError) -> (String, &'static str) {
+    const NO_PROXY: &str = "the port belongs to something else than an HTTP proxy";
+    match error {
+        HandshakeError::Head(HeadError::StatusLine(line)) => {
+            let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            let hint = if line.starts_with(b"SSH-") {
+                "this is an ssh server: the proxy is somewhere else"
+            } else if line.starts_with(b"HTTP/") || line.starts_with(b"ICY") {
+                "the proxy speaks HTTP wrongly; -vv shows more"
+            } else {
+                NO_PROXY
+            };
+            (format!("not an HTTP answer: {shown:?}"), hint)
+        }
+        HandshakeError::Head(HeadError::TlsRecord) => {
+            ("a TLS record instead of an HTTP answer".into(), "this port speaks TLS: use https://")
+        }
+        HandshakeError::Head(error @ (HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields)) => {
+            (error.to_string(), "the proxy's answer breaks the rules of HTTP or wimble's limits")
+        }
+        HandshakeError::Exchange(error @ ExchangeError::SwitchingProtocols) => (error.to_string(), NO_PROXY),
+        HandshakeError::Exchange(error) => (error.to_string(), "the proxy goes round in circles"),
+        HandshakeError::Closed | HandshakeError::Truncated => {
+            (error.to_string(), "the proxy gave up in the middle of its answer: its log says why")
+        }
+    }
+}
+
+/// A check that failed.
+pub(super) fn check(error: &CheckError, target: &Authority) -> Told {
+    let told = |why: String| Told {
+        stage: Some(Stage::Tls),
+        ..Told::new(error.kind(), format!("tls {target}"), why)
+    };
+    match error {
+        CheckError::Tunnel(error) => tunnel(error, Some(target)),
+        CheckError::Slow(time) => told(format!("no handshake within {time:?} (--connect-timeout)"))
+            .hint("the target may not speak TLS: --no-tls leaves it out"),
+        CheckError::Handshake { error, first } => {
+            let (why, hint) = no_handshake(error, first);
+            told(why).hint(hint)
+        }
+        CheckError::Untrusted(problems) => {
+            let hint = match problems.first() {
+                Some(Problem::Expired(_)) => "the target's certificate must be renewed",
+                Some(Problem::NotYetValid(_)) => "is this machine's clock right?",
+                Some(Problem::WrongName { .. }) => {
+                    "--sni NAME asks for another name; or the target is not the right one"
+                }
+                Some(Problem::SelfSigned) => {
+                    "--cacert FILE trusts it, once you know that it is the right one"
+                }
+                Some(Problem::UnknownIssuer(_)) => {
+                    "--cacert FILE trusts a private issuer; an unknown one may be a proxy that reads the traffic"
+                }
+                Some(Problem::Other(_)) | None => "--insecure goes on all the same",
+            };
+            let said: Vec<_> = problems.iter().map(problem).collect();
+            told(format!("the certificate is not trusted: {}", said.join("; "))).hint(hint)
+        }
+    }
+}
+
+/// A TLS handshake that failed, told by the first bytes that came instead (Q33, Q34).
+fn no_handshake(error: &io::Error, first: &[u8]) -> (String, &'static str) {
+    let shown: String = String::from_utf8_lossy(first).chars().take(60).collect();
+    let is_tls = matches!(first.first(), Some(0x14..=0x17));
+    if first.is_empty() {
+        let how = if error.kind() == io::ErrorKind::ConnectionReset { "reset" } else { "closed" };
+        return (
+            format!("the tunnel opened and was {how} after 0 bytes"),
+            "the proxy may say 200 before it has reached the target, or the target does not speak TLS here",
+        );
+    }
+    if is_tls {
+        return (reason(error), "the target speaks TLS, but not with us: openssl s_client may show more");
+    }
+    let hint = if first.starts_with(b"HTTP/") || first.starts_with(b"<") {
+        "a web page came back: the proxy's own, behind its 200, or a target that speaks plain HTTP (--no-tls)"
+    } else {
+        "the target does not speak TLS on this port: --no-tls leaves it out"
+    };
+    (format!("no TLS but {shown:?}"), hint)
+}
+
+/// What is wrong with a certificate, in words and numbers.
+pub(super) fn problem(problem: &Problem) -> String {
+    let days = |span: std::time::Duration| match span.as_secs() / 86_400 {
+        0 => "today".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    let now = std::time::SystemTime::now();
+    match problem {
+        Problem::Expired(at) => match days(at.elapsed(now).unwrap_or_default()).as_str() {
+            "today" => format!("it expired today, {at}"),
+            days => format!("it expired {days} ago, on {}", at.date()),
+        },
+        Problem::NotYetValid(at) => format!("it is not valid before {at}"),
+        Problem::WrongName { asked, names } if names.is_empty() => {
+            format!("it is for no name at all, not for {asked}")
+        }
+        Problem::WrongName { asked, names } => {
+            let some: Vec<_> = names.iter().take(4).map(String::as_str).collect();
+            let more = if names.len() > some.len() { ", …" } else { "" };
+            format!("it is for {}{more}, not for {asked}", some.join(", "))
+        }
+        Problem::SelfSigned => "it is self-signed".into(),
+        Problem::UnknownIssuer(issuer) => format!("its issuer is not known here: {issuer}"),
+        Problem::Other(reason) => reason.clone(),
+    }
+}
+
+/// An error's words, without the number that the system has for it.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_a_cursor_gets_out() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{202e}d\u{9b}"), "a\\u{1b}[2Jb\\r\\nc\\u{202e}d\\u{9b}");
+        assert_eq!(printable("Zugriff verweigert: größer"), "Zugriff verweigert: größer");
+    }
+}

@@ -1,0 +1,148 @@
+//! The import law of DESIGN.md, executed: `use crate::…` points down only.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A room, the rooms of `src/` that it may import, and why no others.
+const LAW: [(&str, &[&str], &str); 11] = [
+    ("authority", &[], "a target is words: it knows nobody"),
+    ("secret", &[], "a secret is words: it knows nobody"),
+    ("auth", &["secret"], "schemes compute with words, and know no message and no connection"),
+    ("proto", &["authority", "auth"], "the protocol is a value: no socket, no route, no password"),
+    ("route", &["authority", "secret"], "choosing a proxy is not dialling it"),
+    ("net", &["authority", "proto"], "sockets carry bytes for whoever asks, along any route"),
+    (
+        "tunnel",
+        &["authority", "secret", "auth", "proto", "route", "net"],
+        "opening knows no front and no mode",
+    ),
+    (
+        "front",
+        &["authority", "secret", "auth", "proto", "net"],
+        "a local client's wish knows no route and no tunnel",
+    ),
+    (
+        "mode",
+        &["authority", "secret", "auth", "proto", "route", "net", "tunnel", "front"],
+        "a mode composes what is below and knows no flags and no sentences",
+    ),
+    (
+        "cli",
+        &["authority", "secret", "auth", "proto", "route", "net", "tunnel", "front", "mode"],
+        "the person stands above everything",
+    ),
+    ("lib", &[], "the map has no logic"),
+];
+
+/// Crates that only some rooms may know, and why.
+const CRATES: [(&str, &[&str], &str); 7] = [
+    ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
+    ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
+    ("httparse", &["proto"], "who reads heads is proto"),
+    ("socket2", &["net"], "socket options are net's"),
+    ("clap", &["cli"], "words typed are the command line's"),
+    ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
+    ("x509_parser", &["mode"], "certificates are read by the one who reports them"),
+];
+
+#[test]
+fn imports_point_down_only() {
+    let mut broken = Vec::new();
+    for (room, path, text) in sources() {
+        let Some((_, allowed, why)) = LAW.iter().find(|(name, _, _)| *name == room) else {
+            panic!("{path}: the room {room} has no place in the law: give it one, with a reason");
+        };
+        for imported in mentions(&text, "crate::") {
+            if imported != room && !allowed.contains(&imported.as_str()) {
+                broken.push(format!("{path} imports {imported}: {why}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn crates_are_known_where_they_belong() {
+    let mut broken = Vec::new();
+    for (room, path, text) in sources() {
+        for (name, rooms, why) in CRATES {
+            if !rooms.contains(&room.as_str()) && text.contains(&format!("{name}::")) {
+                broken.push(format!("{path} uses {name}: {why}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn modes_do_not_know_each_other() {
+    for (room, path, text) in sources() {
+        let file = path.rsplit('/').next().unwrap_or_default();
+        for mode in ["connect", "forward", "serve", "check"] {
+            let own = file == format!("{mode}.rs") || path.contains(&format!("/{mode}/")) || file == "mod.rs";
+            if room == "mode" && !own {
+                assert!(!text.contains(&format!("super::{mode}")), "{path} knows {mode}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_map_names_every_room() {
+    let map = fs::read_to_string("src/lib.rs").expect("src/lib.rs");
+    let rooms: BTreeSet<_> =
+        sources().into_iter().map(|(room, _, _)| room).filter(|room| room != "lib").collect();
+    for room in rooms {
+        assert!(map.contains(&format!("[`{room}`]")), "src/lib.rs does not name {room}");
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    for (_, path, text) in sources() {
+        assert!(text.starts_with("//! "), "{path} has no //! on its first line");
+    }
+}
+
+/// Every file of `src/` but `main.rs`: its room, its path, its text without tests.
+fn sources() -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    collect(Path::new("src"), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<(String, String, String)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("main.rs") {
+            let inside = path.strip_prefix("src").expect("inside src");
+            let room = inside.iter().next().expect("a name").to_string_lossy().replace(".rs", "");
+            let text = fs::read_to_string(&path).expect("text");
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+            found.push((room, path.display().to_string(), text));
+        }
+    }
+}
+
+/// The first words behind `prefix`, those in braces included.
+fn mentions(text: &str, prefix: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices(prefix) {
+        let behind = &text[at + prefix.len()..];
+        let list = match behind.strip_prefix('{') {
+            Some(inner) => inner.split('}').next().unwrap_or_default(),
+            None => behind.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default(),
+        };
+        for word in list.split(',') {
+            let word = word.trim().split("::").next().unwrap_or_default();
+            if word.starts_with(|c: char| c.is_lowercase()) {
+                found.insert(word.to_owned());
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,320 @@
+//! Credentials: where they come from, when they are sent, and where they never appear.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::support::proxy::{BASIC_407, OK, ScriptedProxy, authorization, basic};
+use crate::support::{
+    Finished, LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish, wimble, wimble_through,
+};
+
+/// A proxy that asks once and then wants exactly these.
+fn wanting(name_and_password: &str) -> ScriptedProxy {
+    let wanted = basic(name_and_password);
+    ScriptedProxy::start(move |conn| {
+        let head = conn.expect_connect("host:22");
+        assert!(authorization(&head).is_empty(), "sent before the proxy asked: {head:?}");
+        conn.send(BASIC_407);
+        assert_eq!(authorization(&conn.expect_connect("host:22")), [wanted]);
+        conn.send(OK);
+        conn.finish_writing();
+        conn.read_to_any_end();
+    })
+}
+
+/// `connect` made ready by `give`, against a proxy that wants these.
+#[track_caller]
+fn sends(name_and_password: &str, give: impl FnOnce(&mut Command)) -> String {
+    let proxy = wanting(name_and_password);
+    let mut cmd = connect_via(&proxy, "host:22");
+    give(&mut cmd);
+    let finished = finish(&mut cmd, b"", LIMIT).exits(0);
+    proxy.done();
+    finished.stderr
+}
+
+#[test]
+fn a_name_on_the_command_line_and_a_password_in_the_environment() {
+    sends("aladdin:secret", |cmd| {
+        cmd.args(["-U", "aladdin"]).env("WIMBLE_PROXY_PASSWORD", "secret");
+    });
+    sends("aladdin:se:cr:et", |cmd| {
+        cmd.args(["--proxy-user", "aladdin"]).env("WIMBLE_PROXY_PASSWORD", "se:cr:et");
+    });
+    sends("aladdin:secret", |cmd| {
+        cmd.env("WIMBLE_PROXY_USER", "aladdin").env("WIMBLE_PROXY_PASSWORD", "secret");
+    });
+    sends("flag:secret", |cmd| {
+        cmd.args(["-U", "flag"]).env("WIMBLE_PROXY_USER", "variable").env("WIMBLE_PROXY_PASSWORD", "secret");
+    });
+}
+
+#[test]
+fn a_password_on_the_command_line_is_taken_with_a_warning() {
+    let said = sends("aladdin:se:cret", |cmd| {
+        cmd.args(["-U", "aladdin:se:cret"]);
+    });
+    assert!(said.contains("other users"), "no warning: {said:?}");
+    assert!(!said.contains("se:cret"), "{said:?}");
+    let said = sends("aladdin:secret", |cmd| {
+        cmd.args(["-q", "-U", "aladdin:secret"]);
+    });
+    assert_eq!(said, "");
+}
+
+#[test]
+fn userinfo_in_the_url_is_percent_decoded() {
+    let proxy = wanting("al@addin:o/p:e n");
+    let url = proxy.url_with("al%40addin:o%2Fp%3Ae%20n");
+    finish(wimble().args(["connect", "--proxy", &url, "host:22"]), b"", LIMIT).exits(0);
+    proxy.done();
+}
+
+#[test]
+fn userinfo_works_in_an_environment_variable_too() {
+    let proxy = wanting("aladdin:secret");
+    let url = proxy.url_with("aladdin:secret");
+    finish(wimble().args(["connect", "host:22"]).env("https_proxy", url), b"", LIMIT).exits(0);
+    proxy.done();
+}
+
+/// A credentials file with this content and mode.
+fn file(content: &str, mode: u32) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, content).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    file
+}
+
+#[test]
+fn the_first_line_of_a_credentials_file() {
+    for (content, wanted) in [
+        ("aladdin:secret\n", "aladdin:secret"),
+        ("aladdin:secret", "aladdin:secret"),
+        ("aladdin:secret\r\nnot this line\n", "aladdin:secret"),
+        ("aladdin:se:cret with blanks\n", "aladdin:se:cret with blanks"),
+    ] {
+        let file = file(content, 0o600);
+        sends(wanted, |cmd| {
+            cmd.arg("--proxy-credentials").arg(file.path());
+        });
+    }
+    let file = file("aladdin:secret\n", 0o400);
+    sends("aladdin:secret", |cmd| {
+        cmd.arg("--proxy-credentials").arg(file.path());
+    });
+}
+
+#[test]
+fn a_credentials_file_that_others_can_read_is_refused_before_anything_is_sent() {
+    for mode in [0o644, 0o640, 0o604] {
+        let file = file("aladdin:secret\n", mode);
+        let proxy = ScriptedProxy::untouched();
+        let mut cmd = connect_via(&proxy, "host:22");
+        cmd.arg("--proxy-credentials").arg(file.path());
+        finish(&mut cmd, b"", LIMIT).fails(2).says(file.path().to_str().unwrap());
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_credentials_file_that_is_none_is_refused_before_anything_is_sent() {
+    for content in ["", "\n", "no colon\n"] {
+        let file = file(content, 0o600);
+        let proxy = ScriptedProxy::untouched();
+        let mut cmd = connect_via(&proxy, "host:22");
+        cmd.arg("--proxy-credentials").arg(file.path());
+        finish(&mut cmd, b"", LIMIT).fails(2);
+        proxy.done();
+    }
+    let proxy = ScriptedProxy::untouched();
+    let mut cmd = connect_via(&proxy, "host:22");
+    finish(cmd.args(["--proxy-credentials", "/nonexistent/file"]), b"", LIMIT)
+        .fails(2)
+        .says("/nonexistent/file");
+    proxy.done();
+}
+
+#[test]
+fn a_scheme_that_is_named_is_used_at_once() {
+    let proxy = ScriptedProxy::start(|conn| {
+        assert_eq!(authorization(&conn.open("host:22")), [basic(NAME_AND_PASSWORD)]);
+    });
+    finish(connect_as(&proxy, "host:22").args(["--proxy-auth", "basic"]), b"", LIMIT).exits(0);
+    proxy.done();
+}
+
+#[test]
+fn none_sends_nothing_even_when_asked() {
+    let proxy = ScriptedProxy::start(|conn| {
+        let head = conn.expect_connect("host:22");
+        assert!(authorization(&head).is_empty(), "{head:?}");
+        conn.send(BASIC_407);
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    finish(connect_as(&proxy, "host:22").args(["--proxy-auth", "none"]), b"", LIMIT).fails(6);
+    proxy.done();
+}
+
+#[test]
+fn schemes_that_nobody_here_speaks_are_named() {
+    for preemptive in [false, true] {
+        let proxy = ScriptedProxy::start(move |conn| {
+            let head = conn.expect_connect("host:22");
+            assert_eq!(authorization(&head).len(), usize::from(preemptive), "{head:?}");
+            conn.send(
+                "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: Bearer realm=\"x\"\r\n\
+                 Content-Length: 0\r\n\r\n",
+            );
+            assert_eq!(conn.read_to_any_end(), b"");
+        });
+        let mut cmd = connect_as(&proxy, "host:22");
+        if preemptive {
+            cmd.args(["--proxy-auth", "basic"]);
+        }
+        finish(&mut cmd, b"", LIMIT).fails(6).says("Negotiate").says("Bearer");
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_407_without_credentials_names_the_ways_to_give_them() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    finish(&mut connect_via(&proxy, "host:22"), b"", LIMIT).fails(6).says("hint: ").says("--proxy-user");
+    proxy.done();
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let password = NAME_AND_PASSWORD.split_once(':').unwrap().1;
+    let encoded = basic(NAME_AND_PASSWORD).split_once(' ').unwrap().1.to_owned();
+    for command in ["connect", "check"] {
+        for refused in [false, true] {
+            let proxy = ScriptedProxy::start(move |conn| {
+                conn.expect_connect("host:22");
+                conn.send(BASIC_407);
+                assert_eq!(authorization(&conn.expect_connect("host:22")).len(), 1);
+                conn.send(if refused { BASIC_407 } else { OK });
+                conn.finish_writing();
+                conn.read_to_any_end();
+            });
+            let url = proxy.url_with(NAME_AND_PASSWORD);
+            let mut cmd = wimble();
+            cmd.args([command, "--proxy", &url, "-vv", "host:22"]);
+            if command == "check" {
+                cmd.args(["--no-tls", "--json"]);
+            }
+            let finished = finish(&mut cmd, b"", LIMIT).exits(if refused { 6 } else { 0 });
+            let said = format!("{}{}", finished.text(), finished.stderr);
+            assert!(
+                said.to_ascii_lowercase().contains("proxy-authorization"),
+                "-vv shows the header lines: {said}"
+            );
+            assert!(!said.contains(password) && !said.contains(&encoded), "{command}: {said}");
+            proxy.done();
+        }
+    }
+}
+
+#[test]
+fn a_proxy_header_with_credentials_is_masked_too() {
+    let proxy = ScriptedProxy::start(|conn| {
+        assert_eq!(authorization(&conn.open("host:22")), ["Bearer sesame-7351"]);
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    cmd.args(["-vv", "--proxy-header", "Proxy-Authorization: Bearer sesame-7351"]);
+    let finished = finish(&mut cmd, b"", LIMIT).exits(0);
+    assert!(!finished.stderr.contains("sesame-7351"), "{}", finished.stderr);
+    proxy.done();
+}
+
+/// Runs its arguments on a terminal of their own, which is none of 0, 1 and 2: these stay what they were.
+/// Types a line of `$TYPED` whenever "assword" shows, and writes what showed to `$SHOWN`.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, select, sys, time
+kept = [os.dup(fd) for fd in (0, 1, 2)]
+pid, terminal = pty.fork()
+if pid == 0:
+    # One more handle on the terminal, or it would hang up before anybody opens /dev/tty.
+    os.set_inheritable(os.dup(0), True)
+    for fd, own in enumerate(kept):
+        os.dup2(own, fd)
+    os.execv(sys.argv[1], sys.argv[1:])
+for fd in (*kept, 0, 1):
+    os.close(fd)
+lines = os.environ["TYPED"].split("\n")
+shown = unseen = b""
+until = time.monotonic() + 20
+while time.monotonic() < until:
+    if not select.select([terminal], [], [], 0.5)[0]:
+        continue
+    try:
+        new = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not new:
+        break
+    shown += new
+    unseen += new
+    if b"assword" in unseen and unseen.rstrip(b" ").endswith(b":") and lines:
+        unseen = b""
+        os.write(terminal, lines.pop(0).encode() + b"\n")
+with open(os.environ["SHOWN"], "wb") as file:
+    file.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// `connect` on a terminal where these lines are typed: what it left behind, and what the terminal showed.
+fn on_a_terminal(cmd: &Command, typed: &str, stdin: &[u8]) -> (Finished, String) {
+    let shown = tempfile::NamedTempFile::new().unwrap();
+    let mut outer = wimble_through("python3", &["-c", ON_A_TERMINAL], cmd);
+    outer.env("TYPED", typed).env("SHOWN", shown.path());
+    let finished = finish(&mut outer, stdin, 2 * LIMIT);
+    (finished, std::fs::read_to_string(shown.path()).unwrap())
+}
+
+#[test]
+fn a_proxy_that_asks_leads_to_a_prompt_on_the_terminal_itself() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        assert_eq!(authorization(&conn.expect_connect("host:22")), [basic("aladdin:typed secret")]);
+        conn.send(OK);
+        assert_eq!(conn.read_exact(5), b"stdin");
+        conn.send("stdout");
+        conn.finish_writing();
+        conn.read_to_any_end();
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    cmd.args(["-U", "aladdin"]);
+    let (finished, shown) = on_a_terminal(&cmd, "typed secret", b"stdin");
+    let finished = finished.exits(0);
+    assert_eq!(finished.text(), "stdout", "the terminal showed {shown:?}");
+    assert!(shown.contains("aladdin") && shown.contains("cave"), "whose password, for what realm: {shown:?}");
+    assert!(!shown.contains("typed secret"), "the password was echoed: {shown:?}");
+    proxy.done();
+}
+
+#[test]
+fn a_prompt_has_three_tries() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        for guess in ["one", "two", "three"] {
+            assert_eq!(authorization(&conn.expect_connect("host:22")), [basic(&format!("aladdin:{guess}"))]);
+            conn.send(BASIC_407);
+        }
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    cmd.args(["-U", "aladdin"]);
+    let (finished, shown) = on_a_terminal(&cmd, "one\ntwo\nthree\nfour", b"");
+    finished.exits(6);
+    assert_eq!(shown.matches("assword").count(), 3, "{shown:?}");
+    proxy.done();
+}

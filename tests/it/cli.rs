@@ -1,0 +1,205 @@
+//! The command line itself: help, what is refused before anything is sent, and how much is said.
+
+use serde_json::Value;
+
+use crate::support::proxy::{ScriptedProxy, fields};
+use crate::support::{LIMIT, connect_via, finish, wimble};
+
+#[test]
+fn help_has_an_example_first() {
+    for command in ["connect", "forward", "check", "serve"] {
+        let finished = finish(wimble().args([command, "--help"]), b"", LIMIT).exits(0);
+        let text = finished.text();
+        let example =
+            text.find(&format!("wimble {command} ")).unwrap_or_else(|| panic!("no example:\n{text}"));
+        let usage = text.find("Usage").unwrap_or_else(|| panic!("no usage:\n{text}"));
+        assert!(example < usage, "the example of {command} is not first:\n{text}");
+        assert_eq!(finished.stderr, "");
+    }
+    let text = finish(wimble().arg("--help"), b"", LIMIT).exits(0).text();
+    assert!(text.find("wimble connect ").unwrap() < text.find("Usage").unwrap(), "{text}");
+    for command in ["connect", "forward", "check", "serve", "completions"] {
+        assert!(text.contains(command), "{text}");
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let text = finish(wimble().arg("--version"), b"", LIMIT).exits(0).text();
+    assert_eq!(text, concat!("wimble ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn words_that_mean_nothing_are_exit_2() {
+    for words in [&[][..], &["drill"], &["connect", "--no-such-option", "host:22"], &["completions", "tcsh"]]
+    {
+        let finished = finish(wimble().args(words), b"", LIMIT).exits(2);
+        assert!(finished.stdout.is_empty() && !finished.stderr.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn completions_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = finish(wimble().args(["completions", shell]), b"", LIMIT).exits(0).text();
+        for command in ["connect", "forward", "check", "serve"] {
+            assert!(text.contains(command), "{shell}: {command}");
+        }
+    }
+}
+
+/// Refused with exit 2, one error line, and before anything is sent.
+#[track_caller]
+fn is_refused(words: &[&str]) {
+    let proxy = ScriptedProxy::untouched();
+    let finished = finish(wimble().args(["connect", "--proxy", &proxy.url()]).args(words), b"", LIMIT);
+    assert_eq!(finished.code, Some(2), "{words:?}: {}", finished.stderr);
+    finished.fails(2);
+    proxy.done();
+}
+
+#[test]
+fn a_target_cannot_smuggle_anything_into_the_request() {
+    for host in [
+        "ho st",
+        "host\r\nX: y\r\n",
+        "host\n",
+        "host\r",
+        "host HTTP/1.1\r\n\r\n",
+        "ho\tst",
+        "host\u{1b}",
+        "a/b",
+        "a?b",
+        "a#b",
+        "a@b",
+    ] {
+        is_refused(&[host, "22"]);
+        is_refused(&[&format!("{host}:22")]);
+    }
+    is_refused(&["host", "22 HTTP/1.1"]);
+    is_refused(&["host:22\r\nX: y"]);
+}
+
+#[test]
+fn a_field_cannot_smuggle_anything_into_the_request() {
+    for field in [
+        "X: a\r\nY: b",
+        "X: a\nY: b",
+        "X: a\rb",
+        "X: a\r\n\r\n",
+        "X: \u{7f}",
+        "X: \u{1}",
+        "X Y: a",
+        "X : a",
+        " X: a",
+        "X\r\n: a",
+        ": a",
+        "no colon",
+        "",
+    ] {
+        is_refused(&["--proxy-header", field, "host:22"]);
+    }
+}
+
+#[test]
+fn a_user_agent_cannot_smuggle_anything_into_the_request() {
+    for agent in ["a\r\nX: y", "a\nb", "a\rb", "a\u{1b}b"] {
+        is_refused(&["--user-agent", agent, "host:22"]);
+    }
+}
+
+#[test]
+fn an_error_shows_what_was_typed_with_its_control_characters_escaped() {
+    for words in [&["ho\u{1b}[31mst:22"][..], &["--proxy-header", "X\u{1b}[31m", "host:22"]] {
+        let mut cmd = wimble();
+        let finished =
+            finish(cmd.args(["connect", "--proxy", "http://127.0.0.1:1"]).args(words), b"", LIMIT).fails(2);
+        assert!(!finished.stderr.contains('\x1b'), "{:?}", finished.stderr);
+    }
+}
+
+#[test]
+fn proxy_headers_are_added_in_order() {
+    let proxy = ScriptedProxy::start(|conn| {
+        let head = conn.open("host:22");
+        assert_eq!(fields(&head, "X-One"), ["1", "uno"]);
+        assert_eq!(fields(&head, "X-Two"), ["2: zwei"]);
+        assert_eq!(fields(&head, "X-Empty"), [""]);
+        assert_eq!(fields(&head, "Host"), ["host:22"]);
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    for field in ["X-One: 1", "X-Two:2: zwei", "X-One: uno", "X-Empty:"] {
+        cmd.args(["--proxy-header", field]);
+    }
+    finish(&mut cmd, b"", LIMIT).exits(0);
+    proxy.done();
+}
+
+fn opening() -> ScriptedProxy {
+    ScriptedProxy::start(|conn| drop(conn.open("host:22")))
+}
+
+fn said_with(options: &[&str]) -> String {
+    let proxy = opening();
+    let finished = finish(connect_via(&proxy, "host:22").args(options), b"", LIMIT).exits(0);
+    assert!(finished.stdout.is_empty(), "{options:?} wrote to stdout: {:?}", finished.text());
+    proxy.done();
+    finished.stderr
+}
+
+#[test]
+fn success_is_silent_unless_asked() {
+    assert_eq!(said_with(&[]), "");
+    assert_eq!(said_with(&["-q"]), "");
+}
+
+#[test]
+fn verbose_shows_each_step() {
+    let said = said_with(&["-v"]);
+    assert!(said.contains("127.0.0.1:") && said.contains("host:22"), "{said}");
+    assert!(!said.contains("CONNECT host:22 HTTP/1.1"), "-v is not -vv: {said}");
+    assert!(!said.contains('\x1b'), "no colours in a pipe: {said:?}");
+}
+
+#[test]
+fn very_verbose_shows_the_header_lines() {
+    let said = said_with(&["-vv"]);
+    assert!(said.contains("CONNECT host:22 HTTP/1.1"), "{said}");
+    assert!(said.contains("Host: host:22"), "{said}");
+    assert!(said.contains("HTTP/1.1 200 Connection established"), "{said}");
+}
+
+#[test]
+fn quiet_still_says_errors() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
+        conn.read_to_any_end();
+    });
+    finish(connect_via(&proxy, "host:22").arg("-q"), b"", LIMIT).exits(7).says("wimble: ").says("403");
+    proxy.done();
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let said = said_with(&["-vv", "--log-format", "json"]);
+    assert!(said.lines().count() >= 2, "{said}");
+    for line in said.lines() {
+        let value: Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        assert!(value.is_object(), "{line}");
+    }
+}
+
+#[test]
+fn the_log_escapes_what_the_network_sends() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send(b"HTTP/1.1 200 OK\r\nVia: caf\xc3\xa9 \x9b31m\r\n\r\n");
+        conn.finish_writing();
+        conn.read_to_any_end();
+    });
+    let finished = finish(connect_via(&proxy, "host:22").arg("-vv"), b"", LIMIT).exits(0);
+    let control = finished.stderr.chars().find(|c| c.is_control() && *c != '\n');
+    assert_eq!(control, None, "{:?}", finished.stderr);
+    proxy.done();
+}

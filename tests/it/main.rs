@@ -1,0 +1,24 @@
+//! What `wimble` does, seen from outside: one binary, one room for each thing that people do with it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its peers shall panic")]
+
+mod support;
+
+mod auth;
+mod check;
+mod cli;
+mod connect;
+mod environment;
+mod forward;
+mod quirks;
+mod quirks_auth;
+mod relay;
+mod rfc;
+mod serve;
+mod stdio;
+mod timeouts;
+
+mod generated;
+
+mod check_real;
+mod curl;
+mod ssh;

@@ -1,0 +1,154 @@
+//! A certification authority for one test, and TLS servers with good and bad certificates.
+//!
+//! Root → intermediate → leaf, so that a report has a chain to show. Everything is made anew for each test; only
+//! the root's PEM is a file, because `--cacert` wants one.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::real::serve_on_loopback;
+use super::{LIMIT, noise};
+
+/// What is right or wrong with a server's certificate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leaf {
+    /// For `localhost` and 127.0.0.1, valid, from the authority.
+    Good,
+    /// As `Good`, for another name.
+    WrongName,
+    /// As `Good`, but its time is over.
+    Expired,
+    /// For `localhost`, signed by nobody else.
+    SelfSigned,
+}
+
+/// The authority.
+pub(crate) struct Pki {
+    dir: TempDir,
+    intermediate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Pki {
+    pub(crate) fn new() -> Self {
+        let (root, root_key) = (authority("wimble test root"), KeyPair::generate().unwrap());
+        let root_certificate = root.self_signed(&root_key).unwrap();
+        let (params, key) = (authority("wimble test intermediate"), KeyPair::generate().unwrap());
+        let intermediate = params.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ca.pem"), root_certificate.pem()).unwrap();
+        Self { dir, intermediate, issuer: Issuer::new(params, key) }
+    }
+
+    /// The root, as `--cacert` wants it.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// A TLS server that shows such a certificate.
+    pub(crate) fn server(&self, leaf: Leaf) -> TlsServer {
+        let key = KeyPair::generate().unwrap();
+        let chain = self.chain(leaf, &key);
+        let fingerprint = Sha256::digest(&chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
+            .unwrap();
+        let config = Arc::new(config);
+        let port = serve_on_loopback(move |tcp| {
+            // A client that only looks at the handshake, or gives up on it, is what `check` is for.
+            answer(tcp, Arc::clone(&config)).ok();
+        });
+        TlsServer { port, fingerprint }
+    }
+
+    fn chain(&self, leaf: Leaf, key: &KeyPair) -> Vec<CertificateDer<'static>> {
+        let name = match leaf {
+            Leaf::WrongName => "elsewhere.test",
+            Leaf::Good | Leaf::Expired | Leaf::SelfSigned => "localhost",
+        };
+        let mut names = vec![name.to_owned()];
+        if !matches!(leaf, Leaf::WrongName) {
+            names.push("127.0.0.1".to_owned());
+        }
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = match leaf {
+            Leaf::Expired => date_time_ymd(2021, 1, 1),
+            Leaf::Good | Leaf::WrongName | Leaf::SelfSigned => date_time_ymd(2049, 1, 1),
+        };
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        match leaf {
+            Leaf::SelfSigned => vec![params.self_signed(key).unwrap().into()],
+            Leaf::Good | Leaf::WrongName | Leaf::Expired => {
+                vec![params.signed_by(key, &self.issuer).unwrap().into(), self.intermediate.der().clone()]
+            }
+        }
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2049, 1, 1);
+    params
+}
+
+/// An HTTPS server on 127.0.0.1 that answers `GET /SIZE` with that many bytes of [`body`].
+pub(crate) struct TlsServer {
+    port: u16,
+    fingerprint: String,
+}
+
+impl TlsServer {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// SHA-256 of the leaf, in hex without colons.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// What the server answers to `GET /SIZE`.
+pub(crate) fn body(size: usize) -> Vec<u8> {
+    noise(size, size as u64)
+}
+
+fn answer(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
+    tcp.set_write_timeout(Some(LIMIT))?;
+    let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+    let mut tls = StreamOwned::new(connection, tcp);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        tls.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head);
+    let size = head.strip_prefix("GET /").and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0);
+    write!(tls, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n")?;
+    tls.write_all(&body(size))?;
+    tls.conn.send_close_notify();
+    tls.flush()
+}

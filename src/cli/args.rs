@@ -62,6 +62,9 @@ pub(super) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Bridge stdin and stdout to the target (ssh's ProxyCommand)
+    #[command(
+        override_usage = "wimble connect [OPTIONS] HOST PORT\n       wimble connect [OPTIONS] HOST:PORT"
+    )]
     #[command(before_help = "\
 Example:
     ssh -o ProxyCommand='wimble connect --proxy http://proxy.example:3128 %h %p' host")]

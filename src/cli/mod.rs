@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::args::Cli;
+use self::args::{Cli, LogFormat};
 use self::exit::{Classified as _, Kind};
 use self::report::{Reporter, Told};
 use self::settings::Job;
@@ -36,9 +36,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // --help and --version come by here too: what can't be written nobody wanted to read.
+            let asked_nothing =
+                error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            if error.use_stderr() && !asked_nothing {
+                let reporter = Reporter { format: LogFormat::Text, quiet: false };
+                return fail(reporter, &report::usage(&error));
+            }
+            // --help and --version: what can't be written nobody wanted to read.
             let _unread = error.print();
-            return ExitCode::from(if error.use_stderr() { Kind::Usage.code() } else { 0 });
+            return ExitCode::from(if asked_nothing { Kind::Usage.code() } else { 0 });
         }
     };
     log::install(&cli.log);

@@ -149,6 +149,22 @@ impl Watch for Reporter {
     }
 }
 
+/// Words that are no command line: clap's sentences, on one line.
+pub(super) fn usage(error: &clap::Error) -> Told {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let ends = ["\n\n  tip: ", "\n\nUsage: ", "\n\nFor more information", "\n  [possible values: "];
+    let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+    let why = text[..end].trim_end().replace("\n  ", " ");
+    let hint = ["  tip: ", "  [possible values: "].iter().find_map(|mark| {
+        let (_, rest) = text[end..].split_once(mark)?;
+        rest.lines().next().map(|line| line.trim_end_matches(']').to_owned())
+    });
+    let why = if why.is_empty() { "a command is missing".to_owned() } else { why };
+    Told::new(Kind::Usage, "usage", why)
+        .hint(hint.unwrap_or_else(|| "wimble --help shows what there is".into()))
+}
+
 /// Usage and configuration.
 pub(super) fn settings(error: &SettingsError) -> Told {
     match error {
@@ -264,7 +280,7 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             let offered = offered(refusal);
             let why_and_hint = match why {
                 GiveUp::NoChallenge => (
-                    "the proxy wants credentials and names no scheme for them".into(),
+                    "the proxy wants credentials but sent no Proxy-Authenticate that can be read".into(),
                     "--proxy-auth basic sends Basic unasked, if that is what it wants",
                 ),
                 GiveUp::NoCommonScheme => (
@@ -273,7 +289,7 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
                 ),
                 GiveUp::NoLogin => (
                     format!("the proxy wants credentials ({offered})"),
-                    "give -U NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD",
+                    "give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD",
                 ),
                 GiveUp::Refused => (
                     format!("the proxy refused the credentials ({offered})"),

@@ -121,14 +121,14 @@ impl Bridge {
                     continue;
                 }
                 Due::Over => return self.over(),
+                Due::Unread => return Err(BridgeError::OutputClosed),
                 Due::Idle => return Err(BridgeError::Idle(self.patience.idle.unwrap_or_default())),
             };
-            let alarm = if self.output_gone { self.orphaned(now, alarm)? } else { alarm };
             let ready = self.wait(alarm.map(|at| at.saturating_duration_since(now)))?;
             if ready.output_gone && !self.output_gone {
                 tracing::debug!("nobody reads standard output any more");
                 self.output_gone = true;
-                self.ending.moved(Instant::now());
+                self.ending.client_left(Instant::now());
             }
             self.outbound(ready)?;
             self.inbound(ready)?;
@@ -144,21 +144,7 @@ impl Bridge {
             let stuck = io::Error::new(io::ErrorKind::TimedOut, "the target ended without taking all input");
             return Err(BridgeError::Cut(stuck));
         }
-        if self.output_gone && !self.ending.target_has_ended() {
-            return Err(BridgeError::OutputClosed);
-        }
         Ok(Carried { inbound: self.inbound.carried, outbound: self.outbound.carried })
-    }
-
-    /// With nobody to read the answer, input is carried until it ends or pauses.
-    fn orphaned(&self, now: Instant, alarm: Option<Instant>) -> Result<Option<Instant>, BridgeError> {
-        let pause = self.patience.linger.unwrap_or_default();
-        match self.ending.silent_for(pause) {
-            Some(until) if self.inbound.wait != Wait::Over && until > now => {
-                Ok(Some(alarm.map_or(until, |alarm| alarm.min(until))))
-            }
-            _ => Err(BridgeError::OutputClosed),
-        }
     }
 
     fn wait(&self, timeout: Option<Duration>) -> Result<Ready, BridgeError> {
@@ -218,7 +204,11 @@ impl Bridge {
             Wait::Over => false,
         };
         if self.output_gone && self.outbound.wait == Wait::Sink {
-            return Err(BridgeError::OutputClosed);
+            if !self.outbound.held.is_empty() {
+                return Err(BridgeError::OutputClosed);
+            }
+            // There was no room; whether anything wanted it, the tunnel tells.
+            self.outbound.wait = Wait::Source;
         }
         if !can {
             return Ok(());

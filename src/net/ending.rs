@@ -44,6 +44,8 @@ pub(super) struct Ending {
     last_byte: Instant,
     inbound: Half,
     outbound: Half,
+    /// Nobody reads what the target says any more.
+    unread: bool,
 }
 
 /// What to do.
@@ -57,11 +59,13 @@ pub(super) enum Due {
     Over,
     /// Both directions were silent too long.
     Idle,
+    /// Nobody reads the target's answer, and it has not ended in time.
+    Unread,
 }
 
 impl Ending {
     pub(super) fn new(patience: Patience, now: Instant) -> Self {
-        Self { patience, last_byte: now, inbound: Half::Flowing, outbound: Half::Flowing }
+        Self { patience, last_byte: now, inbound: Half::Flowing, outbound: Half::Flowing, unread: false }
     }
 
     /// Bytes went through, in whichever direction.
@@ -88,9 +92,11 @@ impl Ending {
         self.inbound = Half::Shut;
     }
 
-    /// When the last byte will be so long ago.
-    pub(super) fn silent_for(&self, silence: Duration) -> Option<Instant> {
-        self.last_byte.checked_add(silence)
+    /// Nobody reads what the target says any more. What the client had sent before is still
+    /// carried, and its end passed on: there is no answer left to be dropped.
+    pub(super) fn client_left(&mut self, now: Instant) {
+        self.last_byte = now;
+        self.unread = true;
     }
 
     pub(super) fn target_has_ended(&self) -> bool {
@@ -102,7 +108,7 @@ impl Ending {
     pub(super) fn due(&self, now: Instant, answer_waits: bool) -> Due {
         let mut alarm: Option<Instant> = None;
         let mut passed = |silence: Duration| {
-            let moment = self.silent_for(silence);
+            let moment = self.last_byte.checked_add(silence);
             alarm = [alarm, moment].into_iter().flatten().min();
             moment.is_some_and(|moment| moment <= now)
         };
@@ -115,10 +121,14 @@ impl Ending {
             }
             (Half::Drained, _) => match self.patience.half_close {
                 HalfClose::After(Duration::ZERO) => return Due::HalfClose,
+                HalfClose::After(_) if self.unread => return Due::HalfClose,
                 HalfClose::After(silence) if !answer_waits && passed(silence) => return Due::HalfClose,
                 HalfClose::After(_) | HalfClose::Never => {}
             },
             (Half::Flowing | Half::Shut, _) => {}
+        }
+        if self.unread && passed(self.patience.linger.unwrap_or_default()) {
+            return Due::Unread;
         }
         if self.patience.idle.is_some_and(passed) {
             return Due::Idle;
@@ -184,6 +194,19 @@ mod tests {
         ending.moved(now + SECOND);
         assert_eq!(ending.due(now + SECOND, false), Due::Later(Some(now + 2 * SECOND)));
         assert_eq!(ending.due(now + 2 * SECOND, false), Due::Over);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_is_not_waited_for() {
+        let (mut ending, now) = ending(patience());
+        ending.client_left(now);
+        assert_eq!(ending.due(now, false), Due::Later(Some(now + SECOND)));
+        ending.client_ended(now);
+        assert_eq!(ending.due(now, false), Due::HalfClose);
+        ending.half_closed();
+        assert_eq!(ending.due(now + SECOND, false), Due::Unread);
+        ending.target_ended(now);
+        assert_eq!(ending.due(now + SECOND, false), Due::Over, "it ended all the same");
     }
 
     #[test]

@@ -108,7 +108,8 @@ pub async fn relay(
                 continue;
             }
             match ending.due(Instant::now(), outbound.is_blocked()) {
-                Due::Over => return Poll::Ready(Ok(())),
+                // A socket's reader tells that it has left by a reset, which is an error above.
+                Due::Over | Due::Unread => return Poll::Ready(Ok(())),
                 Due::Idle => return Poll::Ready(Err(RelayError::Idle)),
                 Due::HalfClose => {
                     tunnel.finish().map_err(RelayError::Tunnel)?;

@@ -164,6 +164,7 @@ impl Handshake {
         match state {
             State::SendRequest => {
                 let request = self.exchange.request()?;
+                head::log_request(&request);
                 Ok(Transition::Yield(State::ExpectHead(Scan::default()), Step::Transmit(request)))
             }
             State::ExpectHead(scan) => self.expect_head(scan),
@@ -204,6 +205,7 @@ impl Handshake {
             };
         };
         let _head = self.buffer.split_to(length);
+        head::log_response(&head);
         match self.exchange.response(&head)? {
             Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),
             Verdict::Open => {

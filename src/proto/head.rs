@@ -98,6 +98,36 @@ pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Op
     head.freeze()
 }
 
+/// The lines of a request, for `-vv`: the values of fields that may hold a secret are masked.
+pub(super) fn log_request(head: &[u8]) {
+    if tracing::enabled!(tracing::Level::TRACE) {
+        for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {
+            match line.split_once(": ") {
+                Some((name, _)) if !is_harmless(name) => tracing::trace!("> {name}: [masked]"),
+                Some(_) | None => tracing::trace!("> {line}"),
+            }
+        }
+    }
+}
+
+/// The lines of a response, for `-vv`.
+pub(super) fn log_response(head: &ResponseHead) {
+    if tracing::enabled!(tracing::Level::TRACE) {
+        let version = if head.http_1_0 { "1.0" } else { "1.1" };
+        tracing::trace!("< HTTP/{version} {} {}", head.status, head.reason);
+        for (name, value) in &head.fields {
+            tracing::trace!("< {name}: {value}");
+        }
+    }
+}
+
+/// Fields that hold no secret; whatever else a user adds may be a token.
+fn is_harmless(name: &str) -> bool {
+    ["Host", "User-Agent", "Via", "Connection", "Proxy-Connection", "Accept"]
+        .iter()
+        .any(|harmless| harmless.eq_ignore_ascii_case(name))
+}
+
 /// A status code: three digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status(u16);

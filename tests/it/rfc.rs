@@ -85,8 +85,9 @@ fn r09_an_unknown_code_counts_by_its_class() {
     fails("HTTP/1.1 399 x\r\n\r\n", 7);
     fails("HTTP/1.1 499 x\r\n\r\n", 7);
     fails("HTTP/1.1 599 x\r\n\r\n", 8);
-    fails("HTTP/1.1 600 x\r\n\r\n", 9);
-    fails("HTTP/1.1 099 x\r\n\r\n", 9);
+    // RFC 9110 §15: a code outside 100 to 599 is processed as if it were 5xx.
+    fails("HTTP/1.1 600 x\r\n\r\n", 8);
+    fails("HTTP/1.1 099 x\r\n\r\n", 8);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn serve(args: &[&str]) -> Command {
 /// `wimble connect` through the server on `port`, and out again.
 fn connect(port: u16, userinfo: &str, target: &str, stdin: &[u8]) -> Finished {
     let url = format!("http://{userinfo}127.0.0.1:{port}");
-    finish(wimble().args(["connect", "--proxy", &url, target]), stdin, LIMIT)
+    finish(wimble().env("WIMBLE_PROXY", url).args(["connect", target]), stdin, LIMIT)
 }
 
 /// Sends a raw request and gives the head of the answer.

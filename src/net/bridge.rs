@@ -126,9 +126,7 @@ impl Bridge {
             };
             let ready = self.wait(alarm.map(|at| at.saturating_duration_since(now)))?;
             if ready.output_gone && !self.output_gone {
-                tracing::debug!("nobody reads standard output any more");
-                self.output_gone = true;
-                self.ending.client_left(Instant::now());
+                self.output_left();
             }
             self.outbound(ready)?;
             self.inbound(ready)?;
@@ -203,12 +201,8 @@ impl Bridge {
             Wait::Sink => ready.output,
             Wait::Over => false,
         };
-        if self.output_gone && self.outbound.wait == Wait::Sink {
-            if !self.outbound.held.is_empty() {
-                return Err(BridgeError::OutputClosed);
-            }
-            // There was no room; whether anything wanted it, the tunnel tells.
-            self.outbound.wait = Wait::Source;
+        if self.output_gone && !self.outbound.held.is_empty() {
+            return Err(BridgeError::OutputClosed);
         }
         if !can {
             return Ok(());
@@ -223,9 +217,7 @@ impl Bridge {
                 output.finish_output().map_err(BridgeError::Output)?;
             }
             Err(Side::Source(error)) => return Err(BridgeError::Cut(self.cut.take().unwrap_or(error))),
-            Err(Side::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Err(BridgeError::OutputClosed);
-            }
+            Err(Side::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.output_left(),
             Err(Side::Sink(error)) => return Err(BridgeError::Output(error)),
         }
         Ok(())
@@ -261,6 +253,19 @@ impl Bridge {
             }
         }
         Ok(())
+    }
+
+    /// Nobody reads standard output any more. That is the end of this process if the target has
+    /// more to say; if it has not, nothing was lost. splice(2) would not tell the one from the
+    /// other, reading does.
+    fn output_left(&mut self) {
+        tracing::debug!("nobody reads standard output any more");
+        self.output_gone = true;
+        self.ending.client_left(Instant::now());
+        self.outbound.carrier = Carrier::Copy;
+        if self.outbound.held.is_empty() {
+            self.outbound.wait = Wait::Source;
+        }
     }
 
     /// The tunnel takes no more bytes: what it still has for the client is read.

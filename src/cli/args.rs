@@ -1,10 +1,11 @@
 //! The words that can be typed. What they mean is `settings`' to decide.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, FromArgMatches as _, ValueEnum, ValueHint};
 
 use super::words;
 use crate::auth;
@@ -13,13 +14,100 @@ use crate::mode::Place;
 use crate::net::ending::HalfClose;
 use crate::proto::Field;
 
-/// Bore a tunnel through an HTTP proxy.
-#[derive(Debug, Parser)]
-#[command(name = "wimble", version, disable_help_subcommand = true, max_term_width = 100)]
-#[command(before_help = "\
-Example, in ~/.ssh/config:
-    ProxyCommand wimble connect --proxy http://proxy.example:3128 %h %p")]
-#[command(after_help = "\
+/// What was typed.
+#[derive(Debug)]
+pub(super) struct Cli {
+    pub(super) command: Command,
+    pub(super) log: LogArgs,
+}
+
+/// One command and its words.
+#[derive(Debug)]
+pub(super) enum Command {
+    Connect(ConnectArgs),
+    Forward(ForwardArgs),
+    Check(CheckArgs),
+    Serve(ServeArgs),
+    Completions(CompletionsArgs),
+}
+
+impl Cli {
+    /// The definition. The words of a command are defined when that command is met: the four
+    /// others would double what a `connect` takes to start.
+    pub(super) fn definition() -> clap::Command {
+        let root = clap::Command::new("wimble")
+            .version(env!("CARGO_PKG_VERSION"))
+            .about("Bore a tunnel through an HTTP proxy")
+            .before_help(
+                "Example, in ~/.ssh/config:\n    ProxyCommand wimble connect --proxy http://proxy.example:3128 %h %p",
+            )
+            .after_help(EXIT_CODES)
+            .max_term_width(100)
+            .disable_help_subcommand(true)
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .subcommands([
+                clap::Command::new("connect")
+                    .about("Bridge stdin and stdout to the target (ssh's ProxyCommand)")
+                    .before_help(
+                        "Example:\n    \
+                         ssh -o ProxyCommand='wimble connect --proxy http://proxy.example:3128 %h %p' host",
+                    )
+                    .override_usage("wimble connect [OPTIONS] HOST PORT\n       wimble connect [OPTIONS] HOST:PORT")
+                    .defer(ConnectArgs::augment_args),
+                clap::Command::new("forward")
+                    .about("Listen locally, with a tunnel for each connection (ssh -L)")
+                    .before_help(
+                        "Example:\n    \
+                         wimble forward --proxy http://proxy.example:3128 8443:host.example:443\n    \
+                         curl --connect-to ::127.0.0.1:8443 https://host.example/",
+                    )
+                    .defer(ForwardArgs::augment_args),
+                clap::Command::new("check")
+                    .about("Walk to the target stage by stage, TLS included, and report")
+                    .before_help(
+                        "Example:\n    wimble check --proxy http://proxy.example:3128 host.example:443",
+                    )
+                    .defer(CheckArgs::augment_args),
+                clap::Command::new("serve")
+                    .about("A small CONNECT proxy, for trying things out and for tests")
+                    .before_help(
+                        "Example:\n    \
+                         wimble serve --listen 127.0.0.1:3128\n    \
+                         wimble connect --proxy 127.0.0.1:3128 host.example 22",
+                    )
+                    .defer(ServeArgs::augment_args),
+                clap::Command::new("completions")
+                    .about("Print a completion script")
+                    .before_help(
+                        "Example:\n    \
+                         wimble completions bash > ~/.local/share/bash-completion/completions/wimble",
+                    )
+                    .defer(CompletionsArgs::augment_args),
+            ]);
+        LogArgs::augment_args(root)
+    }
+
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// clap's, which are also what `--help` and `--version` print.
+    pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::definition().try_get_matches_from(words)?;
+        let log = LogArgs::from_arg_matches(&matches)?;
+        let command = match matches.subcommand() {
+            Some(("connect", words)) => Command::Connect(ConnectArgs::from_arg_matches(words)?),
+            Some(("forward", words)) => Command::Forward(ForwardArgs::from_arg_matches(words)?),
+            Some(("check", words)) => Command::Check(CheckArgs::from_arg_matches(words)?),
+            Some(("serve", words)) => Command::Serve(ServeArgs::from_arg_matches(words)?),
+            Some(("completions", words)) => Command::Completions(CompletionsArgs::from_arg_matches(words)?),
+            Some(_) | None => return Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+        };
+        Ok(Self { command, log })
+    }
+}
+
+const EXIT_CODES: &str = "\
 Exit codes:
     0 done                       6 the proxy wants credentials (407)
     1 local error                7 the proxy refuses the target (3xx, 4xx)
@@ -27,14 +115,7 @@ Exit codes:
     3 name does not resolve      9 the proxy's answer is not HTTP
     4 proxy unreachable         10 TLS with the target failed
     5 TLS to the proxy failed   11 the tunnel was cut off
-  124 a time limit passed")]
-pub(super) struct Cli {
-    #[command(subcommand)]
-    pub(super) command: Command,
-
-    #[command(flatten)]
-    pub(super) log: LogArgs,
-}
+  124 a time limit passed";
 
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
@@ -59,45 +140,10 @@ pub(super) enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Bridge stdin and stdout to the target (ssh's ProxyCommand)
-    #[command(
-        override_usage = "wimble connect [OPTIONS] HOST PORT\n       wimble connect [OPTIONS] HOST:PORT"
-    )]
-    #[command(before_help = "\
-Example:
-    ssh -o ProxyCommand='wimble connect --proxy http://proxy.example:3128 %h %p' host")]
-    Connect(ConnectArgs),
-
-    /// Listen locally, with a tunnel for each connection (ssh -L)
-    #[command(before_help = "\
-Example:
-    wimble forward --proxy http://proxy.example:3128 8443:host.example:443
-    curl --connect-to ::127.0.0.1:8443 https://host.example/")]
-    Forward(ForwardArgs),
-
-    /// Walk to the target stage by stage, TLS included, and report
-    #[command(before_help = "\
-Example:
-    wimble check --proxy http://proxy.example:3128 host.example:443")]
-    Check(CheckArgs),
-
-    /// A small CONNECT proxy, for trying things out and for tests
-    #[command(before_help = "\
-Example:
-    wimble serve --listen 127.0.0.1:3128
-    wimble connect --proxy 127.0.0.1:3128 host.example 22")]
-    Serve(ServeArgs),
-
-    /// Print a completion script
-    #[command(before_help = "\
-Example:
-    wimble completions bash > ~/.local/share/bash-completion/completions/wimble")]
-    Completions {
-        /// The shell it is for
-        shell: clap_complete::Shell,
-    },
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell it is for
+    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

@@ -11,10 +11,11 @@ use tracing_subscriber::registry::LookupSpan;
 use super::args::{LogArgs, LogFormat};
 use super::report::{json_line, printable, write_stderr};
 
-/// Installs the log. Without `-v` there is none to install for a `connect`: it costs nothing.
-pub(super) fn install(args: &LogArgs) {
+/// Installs the log, where there is one: without `-v` a `connect` has nothing to log.
+pub(super) fn install(args: &LogArgs, listens: bool) {
     let level = match (args.quiet, args.verbose) {
         (true, _) => return,
+        (false, 0) if !listens => return,
         (false, 0) => LevelFilter::WARN,
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,

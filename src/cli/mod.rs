@@ -16,8 +16,6 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-
 use self::args::{Cli, LogFormat};
 use self::exit::{Classified as _, Kind};
 use self::report::{Reporter, Told};
@@ -28,12 +26,12 @@ use crate::mode::{connect, forward, serve};
 
 /// The definition of the command line, for what is generated from it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    Cli::definition()
 }
 
 /// Does what `arguments` ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let asked_nothing =
@@ -47,7 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if asked_nothing { Kind::Usage.code() } else { 0 });
         }
     };
-    log::install(&cli.log);
+    log::install(&cli.log, matches!(cli.command, args::Command::Forward(_) | args::Command::Serve(_)));
     let reporter = Reporter { format: cli.log.log_format, quiet: cli.log.quiet };
     let variables = |name: &str| std::env::var(name).ok();
     let (job, warnings) = match settings::resolve(cli, &variables) {

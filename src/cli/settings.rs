@@ -79,7 +79,7 @@ pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Wa
         Command::Forward(args) => Job::Forward(forward(args, variables, &mut warnings)?),
         Command::Check(args) => check(args, variables, &mut warnings)?,
         Command::Serve(args) => Job::Serve(serve(args)?),
-        Command::Completions { shell } => Job::Completions(shell),
+        Command::Completions(args) => Job::Completions(args.shell),
     };
     Ok((job, warnings))
 }

@@ -48,7 +48,10 @@ pub const FIRST: usize = 128;
 /// The cryptography that all of wimble's TLS uses, named explicitly: a process-wide default may be
 /// another library's.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    #[cfg(feature = "aws-lc-rs")]
+    return Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(not(feature = "aws-lc-rs"))]
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// Speaks TLS over `stream` to `name`, offering `alpn`, and tells what was seen.

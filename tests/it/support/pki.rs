@@ -61,7 +61,7 @@ impl Pki {
         let key = KeyPair::generate().unwrap();
         let chain = self.chain(leaf, &key);
         let fingerprint = Sha256::digest(&chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()

@@ -171,7 +171,14 @@ fn parse_name(text: &str) -> Result<Host, AuthorityError> {
     if name.len() > MAX_NAME || labels.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return Err(AuthorityError::Name(text.into()));
     }
-    if !name.bytes().all(|b| allowed(char::from(b))) {
+    // "Ends in a number" (URL Standard): 127.1, 0x7f.1 and 2130706433 are names to us and addresses
+    // to the resolver, and so would pass by every rule that is made for addresses.
+    let last = labels.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").or(last.strip_prefix("0X"));
+    if last.bytes().all(|b| b.is_ascii_digit())
+        || hexadecimal.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        || !name.bytes().all(|b| allowed(char::from(b)))
+    {
         return Err(AuthorityError::Name(text.into()));
     }
     Ok(Host::Name(name))
@@ -224,6 +231,10 @@ mod tests {
             ("user@host:22", E::Character('@')),
             ("host/path:22", E::Character('/')),
             ("a..b:22", E::Name("a..b".into())),
+            ("127.1:22", E::Name("127.1".into())),
+            ("2130706433:22", E::Name("2130706433".into())),
+            ("0177.0.0.1:22", E::Name("0177.0.0.1".into())),
+            ("0x7f.0x1:22", E::Name("0x7f.0x1".into())),
         ] {
             assert_eq!(typed.parse::<Authority>(), Err(why), "{typed:?}");
         }

@@ -8,6 +8,12 @@
 //! commas inside quotes; that one which can't be read voids itself only. Refuses to know what a
 //! scheme means.
 
+/// Challenges of one response that are kept. Five schemes are in use.
+const MAX_CHALLENGES: usize = 32;
+
+/// Parameters of one challenge; Digest has ten.
+const MAX_PARAMETERS: usize = 64;
+
 /// One challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
@@ -85,7 +91,9 @@ impl<'a> Cursor<'a> {
                 Some(token) => (Some(Vec::new()), Some(token.to_owned())),
                 None => (self.parameters(), None),
             };
-            if let Some(parameters) = parameters {
+            if let Some(parameters) = parameters
+                && all.len() < MAX_CHALLENGES
+            {
                 all.push(Challenge { scheme: scheme.to_owned(), token68, parameters });
             }
         }
@@ -130,12 +138,12 @@ impl<'a> Cursor<'a> {
             }
             self.rest = &self.rest[1..];
             self.skip(is_space);
-            let value =
-                if self.rest.starts_with('"') { self.quoted() } else { Some(self.token().to_owned()) };
+            let value = if self.rest.starts_with('"') { self.quoted() } else { Some(self.unquoted()) };
             self.skip(is_space);
             match value {
                 Some(value)
                     if (self.rest.is_empty() || self.rest.starts_with(','))
+                        && found.len() < MAX_PARAMETERS
                         && !found.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) =>
                 {
                     found.push((name.to_owned(), value));
@@ -153,6 +161,14 @@ impl<'a> Cursor<'a> {
         let (token, rest) = self.rest.split_at(end);
         self.rest = rest;
         token
+    }
+
+    /// A value without quotes: a token, or what some proxies send for one, `realm=Squid proxy`.
+    fn unquoted(&mut self) -> String {
+        let end = self.rest.find([',', '"']).unwrap_or(self.rest.len());
+        let (value, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        value.trim_end_matches(is_space).to_owned()
     }
 
     /// A quoted-string (RFC 9110 §5.6.4), without its quotes and backslashes; `None` if it does
@@ -245,9 +261,21 @@ mod tests {
         assert_eq!(read(&["Digest realm=a, realm=b, Basic realm=c"]), "Basic{realm=c}");
         assert_eq!(read(&["Digest realm=\"open, Basic realm=c", "NTLM"]), "NTLM");
         assert_eq!(read(&["@@@, Basic realm=c"]), "Basic{realm=c}");
-        assert_eq!(read(&["Digest realm=a b, nonce=c, Basic realm=\"d\""]), "Basic{realm=d}");
+        assert_eq!(read(&["Digest realm=a\"b\", nonce=c, Basic realm=\"d\""]), "Basic{realm=d}");
         assert_eq!(read(&["Digest ???, Basic realm=\"d\""]), "Basic{realm=d}");
-        assert_eq!(read(&["Basic realm=caf\u{fffd}, NTLM"]), "NTLM");
+    }
+
+    #[test]
+    fn an_unquoted_realm_may_be_more_than_a_token() {
+        assert_eq!(read(&["Basic realm=Squid proxy, NTLM"]), "Basic{realm=Squid proxy} NTLM");
+        assert_eq!(read(&["Basic realm=caf\u{fffd}, NTLM"]), "Basic{realm=caf\u{fffd}} NTLM");
+    }
+
+    #[test]
+    fn a_flood_of_parameters_voids_the_challenge_in_linear_time() {
+        let many: String = (0..100_000).map(|n| format!("a{n}=x,")).collect();
+        assert_eq!(read(&[&format!("Digest {many}"), "NTLM"]), "NTLM");
+        assert_eq!(Challenges::parse(["NTLM,".repeat(1000).as_str()]).iter().count(), MAX_CHALLENGES);
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl Authenticator {
         Self { policy, login, sent: false, refused: 0 }
     }
 
+    /// Starts with a login having been refused already: nothing is sent.
+    pub fn refused(policy: Policy) -> Self {
+        Self { refused: 1, ..Self::new(policy, None) }
+    }
+
     /// What to send before the proxy asks.
     pub fn unasked(&mut self) -> Option<Credentials> {
         match (self.policy, &self.login) {

@@ -12,7 +12,6 @@ use crate::auth;
 use crate::front::Pattern;
 use crate::mode::Place;
 use crate::net::ending::HalfClose;
-use crate::proto::Field;
 
 /// What was typed.
 #[derive(Debug)]
@@ -93,15 +92,20 @@ impl Cli {
     /// # Errors
     /// clap's, which are also what `--help` and `--version` print.
     pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = Self::definition().try_get_matches_from(words)?;
-        let log = LogArgs::from_arg_matches(&matches)?;
-        let command = match matches.subcommand() {
-            Some(("connect", words)) => Command::Connect(ConnectArgs::from_arg_matches(words)?),
-            Some(("forward", words)) => Command::Forward(ForwardArgs::from_arg_matches(words)?),
-            Some(("check", words)) => Command::Check(CheckArgs::from_arg_matches(words)?),
-            Some(("serve", words)) => Command::Serve(ServeArgs::from_arg_matches(words)?),
-            Some(("completions", words)) => Command::Completions(CompletionsArgs::from_arg_matches(words)?),
-            Some(_) | None => return Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+        let mut matches = Self::definition().try_get_matches_from(words)?;
+        let log = LogArgs::from_arg_matches_mut(&mut matches)?;
+        // Out of the matches, not by reference: that would clone them all.
+        let Some((name, mut words)) = matches.remove_subcommand() else {
+            return Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand));
+        };
+        let words = &mut words;
+        let command = match name.as_str() {
+            "connect" => Command::Connect(ConnectArgs::from_arg_matches_mut(words)?),
+            "forward" => Command::Forward(ForwardArgs::from_arg_matches_mut(words)?),
+            "check" => Command::Check(CheckArgs::from_arg_matches_mut(words)?),
+            "serve" => Command::Serve(ServeArgs::from_arg_matches_mut(words)?),
+            "completions" => Command::Completions(CompletionsArgs::from_arg_matches_mut(words)?),
+            _ => return Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
         };
         Ok(Self { command, log })
     }
@@ -258,7 +262,7 @@ pub(super) struct ProxyArgs {
 
     /// Add a header to the CONNECT request; repeatable
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
-    pub(super) proxy_header: Vec<Field>,
+    pub(super) proxy_header: Vec<String>,
 
     /// What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]
     #[arg(long, value_name = "TEXT", help_heading = "Proxy")]

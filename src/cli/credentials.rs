@@ -2,11 +2,12 @@
 //! URI, the environment, a person at the terminal; the first that says anything decides.
 
 use std::fs;
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::prompt::Terminal;
 use super::report::printable;
 use crate::route::{Proxy, ProxyUri};
 use crate::secret::{Login, LoginError, Secret};
@@ -65,17 +66,17 @@ pub(super) fn logins(
     } else if let Some(user) = variable(USER_VARIABLE).filter(|user| !user.is_empty()) {
         (USER_VARIABLE.to_owned(), user, None)
     } else {
-        return Ok(Logins { known: None, ask: Some(prompt(None)) });
+        return Ok(Logins::asked(prompt(None)));
     };
     let invalid = |error| CredentialsError::Login { place, error };
     match password.or_else(|| variable(PASSWORD_VARIABLE).map(Secret::new)) {
         Some(password) => {
             // Refused credentials that came from somewhere else are not replaced by typed ones.
-            Ok(Logins { known: Some(Login::new(user, password).map_err(invalid)?), ask: None })
+            Ok(Logins::known(Login::new(user, password).map_err(invalid)?))
         }
         None => {
             let user = Login::new(user, Secret::default()).map_err(invalid)?.user().to_owned();
-            Ok(Logins { known: None, ask: Some(prompt(Some(user))) })
+            Ok(Logins::asked(prompt(Some(user))))
         }
     }
 }
@@ -123,47 +124,36 @@ fn private(file: &Path) -> Result<Secret, CredentialsError> {
 
 /// A person at the terminal; what was typed is used for later connections too.
 fn prompt(user: Option<String>) -> crate::tunnel::Ask {
-    let typed: std::sync::Mutex<Option<Login>> = std::sync::Mutex::default();
+    let typed: Mutex<Option<Login>> = Mutex::default();
     Arc::new(move |question: &Question| {
         // One prompt at a time, however many connections wait for it.
-        let mut typed = typed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if question.refused == 0
-            && let Some(login) = &*typed
-        {
-            return Some(login.clone());
+        let mut typed = typed.lock().unwrap_or_else(PoisonError::into_inner);
+        if question.refused > 0 {
+            *typed = None;
         }
-        if question.refused >= TRIES {
-            return None;
+        if typed.is_none() && question.refused < TRIES {
+            let answer = ask(user.as_deref(), question);
+            *typed = answer.inspect_err(|why| tracing::debug!("no prompt: {why}")).ok().flatten();
         }
-        *typed =
-            ask(user.as_deref(), question).inspect_err(|why| tracing::debug!("no prompt: {why}")).ok()?;
         typed.clone()
     })
 }
 
-/// Asks on the terminal itself: stdin and stdout are the tunnel's.
 fn ask(user: Option<&str>, question: &Question) -> io::Result<Option<Login>> {
-    let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    if question.refused > 0 {
-        writeln!(terminal, "The proxy {} refused that.", question.proxy)?;
+    let mut terminal = Terminal::open()?;
+    let Question { proxy, realm, refused } = question;
+    if *refused > 0 {
+        terminal.say(&format!("Proxy {proxy} refused that."))?;
     }
-    let realm = match question.realm.as_str() {
-        "" => String::new(),
-        realm => format!(" ({})", printable(realm)),
-    };
+    let realm = if realm.is_empty() { String::new() } else { format!(" ({})", printable(realm)) };
     let user = match user {
         Some(user) => user.to_owned(),
-        None => {
-            write!(terminal, "User name for proxy {}{realm}: ", question.proxy)?;
-            let mut line = String::new();
-            io::BufReader::new(&terminal).read_line(&mut line)?;
-            line.trim_end_matches(['\r', '\n']).to_owned()
-        }
+        None => terminal.ask(&format!("User name for proxy {proxy}{realm}"))?,
     };
     if user.is_empty() {
         return Ok(None);
     }
-    let prompt = format!("Password for {} at proxy {}{realm}: ", printable(&user), question.proxy);
-    let password = rpassword::prompt_password(prompt)?;
-    Ok(Login::new(user, Secret::new(password)).ok())
+    let prompt = format!("Password for {} at proxy {proxy}{realm}", printable(&user));
+    let password = terminal.ask_secret(&prompt)?;
+    Ok(Login::new(user, Secret::new(password.as_str())).ok())
 }

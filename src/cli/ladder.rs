@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use super::exit::Classified as _;
-use super::report::{self, Told, printable};
+use super::report::{Told, check, printable, problem};
 use crate::mode::check::{CertificateFacts, Report, StageReport, StageStatus, Store, TlsReport, Verdict};
 use crate::tunnel::Stage;
 
@@ -27,7 +27,7 @@ pub(super) fn text(report: &Report, out: &mut impl Write) -> io::Result<()> {
         stage_line(report, stage, longest, out)?;
     }
     if let Some(tls) = &report.tls {
-        certificate_lines(tls, out)?;
+        certificate_lines(report, tls, out)?;
     }
     Ok(())
 }
@@ -78,7 +78,7 @@ fn learnt(report: &Report, stage: &StageReport) -> String {
     }
 }
 
-fn certificate_lines(tls: &TlsReport, out: &mut impl Write) -> io::Result<()> {
+fn certificate_lines(report: &Report, tls: &TlsReport, out: &mut impl Write) -> io::Result<()> {
     let mut line = |name: &str, text: &str| writeln!(out, "  {name:<11} {}", printable(text));
     for (place, certificate) in tls.chain.iter().enumerate() {
         let CertificateFacts { subject, issuer, names, key, sha256, .. } = certificate;
@@ -104,19 +104,22 @@ fn certificate_lines(tls: &TlsReport, out: &mut impl Write) -> io::Result<()> {
             Verdict::Untrusted(_) => line("not by", name)?,
         }
     }
-    for problem in &tls.problems {
-        line("problem", &report::problem(problem))?;
+    for found in &tls.problems {
+        line("problem", &problem(found))?;
     }
-    if intercepted(tls) {
+    if intercepted(report, tls) {
         line("beware", "this system's store alone trusts it: the proxy probably reads this traffic")?;
     }
     Ok(())
 }
 
-/// Trusted here and by nobody else: an enterprise's root, as proxies use to look inside.
-fn intercepted(tls: &TlsReport) -> bool {
+/// Trusted here and by nobody else, behind a proxy: an enterprise's root, as proxies use to look
+/// inside.
+fn intercepted(report: &Report, tls: &TlsReport) -> bool {
     let says = |wanted| tls.verdicts.iter().find(|(store, _)| *store == wanted).map(|(_, verdict)| verdict);
-    says(Store::System) == Some(&Verdict::Trusted) && says(Store::Mozilla) != Some(&Verdict::Trusted)
+    report.proxy.is_some()
+        && says(Store::System) == Some(&Verdict::Trusted)
+        && says(Store::Mozilla) != Some(&Verdict::Trusted)
 }
 
 fn validity(certificate: &CertificateFacts) -> String {
@@ -134,10 +137,10 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// The report as one JSON object. Names are stable; text is as the network sent it, which JSON
-/// escapes by itself.
+/// The report as one JSON object. Names are stable; `report::json_line` escapes what the network
+/// sent.
 pub(super) fn json(report: &Report) -> Value {
-    let told = report.failure.as_ref().map(|failure| report::check(failure, &report.target));
+    let told = report.failure.as_ref().map(|failure| check(failure, &report.target));
     let code = report.failure.as_ref().map_or(0, |failure| failure.kind().code());
     json!({
         "target": report.target.to_string(),
@@ -145,7 +148,7 @@ pub(super) fn json(report: &Report) -> Value {
         "ok": report.failure.is_none(),
         "exit_code": code,
         "stages": report.stages.iter().map(json_stage).collect::<Vec<_>>(),
-        "tls": report.tls.as_ref().map(json_tls),
+        "tls": report.tls.as_ref().map(|tls| json_tls(report, tls)),
         "error": told.as_ref().map(json_error),
     })
 }
@@ -181,7 +184,7 @@ fn json_stage(stage: &StageReport) -> Value {
     value
 }
 
-fn json_tls(tls: &TlsReport) -> Value {
+fn json_tls(report: &Report, tls: &TlsReport) -> Value {
     let trusted = |wanted| {
         let found = tls.verdicts.iter().find(|(store, _)| *store == wanted);
         found.map(|(_, verdict)| *verdict == Verdict::Trusted)
@@ -196,8 +199,8 @@ fn json_tls(tls: &TlsReport) -> Value {
         "trusted": {
             "mozilla": trusted(Store::Mozilla), "system": trusted(Store::System), "cacert": trusted(Store::Given),
         },
-        "intercepted": intercepted(tls),
-        "problems": tls.problems.iter().map(report::problem).collect::<Vec<_>>(),
+        "intercepted": intercepted(report, tls),
+        "problems": tls.problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }
 

@@ -8,6 +8,7 @@ mod credentials;
 mod exit;
 mod ladder;
 mod log;
+mod prompt;
 mod report;
 mod settings;
 mod words;
@@ -47,7 +48,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     log::install(&cli.log, matches!(cli.command, args::Command::Forward(_) | args::Command::Serve(_)));
     let reporter = Reporter { format: cli.log.log_format, quiet: cli.log.quiet };
-    let variables = |name: &str| std::env::var(name).ok();
+    // What is not UTF-8 is no proxy and no name either: it is told, not passed over.
+    let variables = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let (job, warnings) = match settings::resolve(cli, &variables) {
         Ok(resolved) => resolved,
         Err(error) => return fail(reporter, &report::settings(&error)),

@@ -21,6 +21,9 @@ use crate::proto::head::HeadError;
 use crate::proto::{HandshakeError, Refusal};
 use crate::tunnel::{self, Cause, Peer, Stage};
 
+/// Characters of one message. A proxy may explain itself at any length.
+const MAX_MESSAGE: usize = 500;
+
 /// An error, ready to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
@@ -42,9 +45,14 @@ impl Told {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// `WHAT: WHY`, escaped.
+    /// `WHAT: WHY`, escaped, and no longer than a person would read.
     pub(super) fn message(&self) -> String {
-        printable(&format!("{}: {}", self.what, self.why))
+        let mut message = printable(&format!("{}: {}", self.what, self.why));
+        if let Some((cut, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(cut);
+            message.push('…');
+        }
+        message
     }
 }
 
@@ -53,14 +61,19 @@ impl Told {
 pub(super) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}') {
+        if is_dangerous(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
         }
     }
     safe
+}
+
+/// What a terminal obeys instead of showing it: controls, line separators, changes of direction.
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes to stderr, as text or as JSON.
@@ -113,8 +126,19 @@ impl Reporter {
     }
 }
 
+/// One line of JSON. Its own rules escape no more than the ASCII controls; who looks at it on a
+/// terminal is to be as safe as with text. What is dangerous stands in strings only.
 pub(super) fn json_line(value: &serde_json::Value) -> String {
-    format!("{value}\n")
+    let mut line = String::new();
+    for c in value.to_string().chars() {
+        if is_dangerous(c) {
+            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+    }
+    line.push('\n');
+    line
 }
 
 /// Nobody may be reading stderr: then there is nobody to tell.
@@ -143,6 +167,9 @@ impl Watch for Reporter {
             SessionError::Relay(RelayError::Tunnel(error)) => {
                 let target = target.map(Authority::to_string).unwrap_or_default();
                 self.error(&Told::new(Kind::Cut, format!("tunnel to {target}"), reason(error)));
+            }
+            SessionError::Relay(RelayError::Unwanted(error)) => {
+                tracing::info!("a target had ended and took no more: {error}");
             }
             SessionError::Relay(RelayError::Idle) => tracing::info!("a tunnel was silent too long"),
         }
@@ -179,6 +206,7 @@ pub(super) fn settings(error: &SettingsError) -> Told {
         SettingsError::Target { .. }
         | SettingsError::Words
         | SettingsError::UserAgent(_)
+        | SettingsError::Header(_)
         | SettingsError::Credentials(_)
         | SettingsError::Sni(_)
         | SettingsError::CaCert { .. }
@@ -297,7 +325,7 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
                 ),
                 GiveUp::Forbidden => (
                     format!("the proxy wants credentials ({offered})"),
-                    "--proxy-auth none forbids to send any",
+                    "--proxy-auth none, or a Proxy-Authorization header made by hand, leaves no other answer",
                 ),
             };
             let status = format!("{} {}", refusal.status, refusal.reason);
@@ -463,6 +491,14 @@ fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_safe_to_look_at_and_still_the_same() {
+        let value = serde_json::json!({ "cn": "a\u{9b}31m\u{202e}b\u{1b}" });
+        let line = json_line(&value);
+        assert!(!line.trim_end().chars().any(is_dangerous), "{line:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON"), value);
+    }
 
     #[test]
     fn nothing_that_moves_a_cursor_gets_out() {

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
 use super::credentials::{self, CredentialsError};
+use crate::auth;
 use crate::authority::{Authority, AuthorityError};
 use crate::front::http::Gate;
 use crate::mode::Place;
@@ -56,6 +57,8 @@ pub(super) enum SettingsError {
     NoProxy,
     #[error("--user-agent: {0}")]
     UserAgent(FieldError),
+    #[error("--proxy-header: {0}")]
+    Header(FieldError),
     #[error("credentials: {0}")]
     Credentials(#[from] CredentialsError),
     #[error("--sni: {0:?} is not a name")]
@@ -191,6 +194,11 @@ fn proxy(
         Some(text) => Some(Field::new("User-Agent", text).map_err(SettingsError::UserAgent)?),
         None => Field::new("User-Agent", concat!("wimble/", env!("CARGO_PKG_VERSION"))).ok(),
     };
+    // By hand, as what is wrong with one must not be quoted: it may be a token.
+    let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    // Credentials that were made by hand are the only ones: two fields would contradict each other.
+    let by_hand = headers.iter().any(Field::is_authorization);
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -204,8 +212,8 @@ fn proxy(
     )?;
     let config = tunnel::Config {
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },
-        fields: RequestFields::new(user_agent.into_iter().chain(args.proxy_header.iter().cloned())),
-        auth: args.proxy_auth.into(),
+        fields: RequestFields::new(user_agent.into_iter().chain(headers)),
+        auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },
         logins,
         connect_timeout: args.connect_timeout,
         proxy_timeout: args.proxy_timeout,

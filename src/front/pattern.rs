@@ -23,7 +23,8 @@ impl Pattern {
     pub fn matches(&self, target: &Authority) -> bool {
         let host = match target.host() {
             Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
-            address @ Host::Address(_) => address.to_string(),
+            // IPv4 in an IPv6 coat is the same target.
+            Host::Address(address) => Host::Address(address.to_canonical()).to_string(),
         };
         self.port.is_none_or(|port| port == target.port()) && glob(&self.host, &host)
     }
@@ -78,6 +79,7 @@ mod tests {
             ("a*c*e:1", "abcdef:1", false),
             ("a*a:1", "a:1", false),
             ("127.0.0.1:*", "127.0.0.1:1", true),
+            ("127.0.0.1:*", "[::ffff:127.0.0.1]:1", true),
             ("[::1]:*", "[::1]:1", true),
         ] {
             let parsed: Pattern = pattern.parse().expect(pattern);

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::session::Sessions;
 use crate::front::Front;
-use crate::net::listen::{self, Listener};
+use crate::net::listen::{self, Listener, Listeners};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +63,29 @@ impl Place {
         })
     }
 
-    async fn listen(&self) -> Result<Listener, PlaceError> {
-        let listener = match self {
-            Self::Unix(path) => Listener::unix(path),
-            Self::Tcp { host, port } => match addresses(host, *port) {
-                Ok(addresses) => Listener::tcp(&addresses).await,
-                Err(error) => Err(error),
-            },
+    /// A name has several addresses, `localhost` two: each is listened at that can be had, as with
+    /// ssh. Where the system chooses the port there is one.
+    async fn listen(&self) -> Result<Vec<Listener>, PlaceError> {
+        let failed = |error| PlaceError { place: self.clone(), error };
+        let (host, port) = match self {
+            Self::Unix(path) => return Ok(vec![Listener::unix(path).map_err(failed)?]),
+            Self::Tcp { host, port } => (host, *port),
         };
-        listener.map_err(|error| PlaceError { place: self.clone(), error })
+        let mut listeners = Vec::new();
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in addresses(host, port).map_err(failed)? {
+            match Listener::tcp(address).await {
+                Ok(listener) => listeners.push(listener),
+                Err(error) => {
+                    tracing::debug!("listen at {address}: {error}");
+                    last = error;
+                }
+            }
+            if port == 0 && !listeners.is_empty() {
+                break;
+            }
+        }
+        if listeners.is_empty() { Err(failed(last)) } else { Ok(listeners) }
     }
 }
 
@@ -114,28 +128,25 @@ pub(super) async fn serve(
     let sessions = Arc::new(sessions);
     let mut stop = Stop::new().map_err(|error| PlaceError { place: places[0].0.clone(), error })?;
 
-    let mut listeners = Vec::new();
+    let (mut listeners, mut fronts) = (Vec::new(), Vec::new());
     for (place, front) in places {
-        let listener = place.listen().await?;
-        let target = match &front {
+        let front = Arc::new(front);
+        for listener in place.listen().await? {
+            listeners.push(listener);
+            fronts.push(front.clone());
+        }
+    }
+    // All or nothing: only now is any of them announced.
+    for (listener, front) in listeners.iter().zip(&fronts) {
+        let target = match &**front {
             Front::Fixed(target) => Some(target),
             Front::Http(_) => None,
         };
         sessions.watch.listening(&listener.place(), target);
-        listeners.push((listener, Arc::new(front)));
     }
-    let accepting: Vec<_> = listeners
-        .into_iter()
-        .map(|(listener, front)| {
-            tokio::spawn(accept(listener, front, sessions.clone(), slots.clone(), bounds.keepalive))
-        })
-        .collect();
-
-    stop.wait().await;
-    tracing::debug!("no more connections are accepted");
-    for task in accepting {
-        task.abort();
-        let _aborted = task.await;
+    tokio::select! {
+        () = accept(Listeners::new(listeners), fronts, sessions, slots.clone(), bounds.keepalive) => {}
+        () = stop.wait() => tracing::debug!("no more connections are accepted"),
     }
     // All slots are free when the last session has ended.
     tokio::select! {
@@ -147,16 +158,16 @@ pub(super) async fn serve(
 }
 
 async fn accept(
-    listener: Listener,
-    front: Arc<Front>,
+    mut listeners: Listeners,
+    fronts: Vec<Arc<Front>>,
     sessions: Arc<Sessions>,
     slots: Arc<Semaphore>,
     keepalive: Option<Duration>,
 ) {
     // A connection is accepted only when there is a slot for it: the others wait in the backlog.
     while let Ok(slot) = slots.clone().acquire_owned().await {
-        let client = listener.accept(keepalive).await;
-        let (front, sessions) = (front.clone(), sessions.clone());
+        let (place, client) = listeners.accept(keepalive).await;
+        let (front, sessions) = (fronts[place].clone(), sessions.clone());
         tokio::spawn(async move {
             sessions.serve(&front, client).await;
             drop(slot);

@@ -7,14 +7,9 @@ use super::listening::{self, Bounds, Place, PlaceError};
 use super::session::Sessions;
 use crate::auth;
 use crate::front::{Front, http};
-use crate::net::dial;
 use crate::net::ending::{HalfClose, Patience};
-use crate::proto::RequestFields;
 use crate::route::{self, NoProxy, Proxy};
-use crate::tunnel::{self, Logins};
-
-/// How long a target may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::tunnel;
 
 /// How long open tunnels may take to end once it shall stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -35,19 +30,12 @@ pub struct Serve {
 /// # Errors
 /// The place can't be listened at.
 pub async fn run(job: Serve, watch: Box<dyn Watch>) -> Result<(), PlaceError> {
-    let keepalive = Some(Duration::from_secs(60));
-    let config = tunnel::Config {
-        dial: dial::Config { keepalive, ..dial::Config::default() },
-        fields: RequestFields::default(),
-        auth: auth::Policy::None,
-        logins: Logins::default(),
-        connect_timeout: CONNECT_TIMEOUT,
-        proxy_timeout: CONNECT_TIMEOUT,
-    };
+    let config = tunnel::Config { auth: auth::Policy::None, ..tunnel::Config::default() };
     // A proxy passes each end on as it comes (RFC 9110 §9.3.6).
     let patience = Patience { half_close: HalfClose::After(Duration::ZERO), linger: None, idle: None };
     let routes = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
+    let bounds =
+        Bounds { max_connections: job.max_connections, grace: GRACE, keepalive: config.dial.keepalive };
     let sessions = Sessions { routes, config, patience, watch };
-    let bounds = Bounds { max_connections: job.max_connections, grace: GRACE, keepalive };
     listening::serve(vec![(job.place, Front::Http(job.gate))], sessions, bounds).await
 }

@@ -15,12 +15,19 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::ending::{Due, Ending, Patience};
+use super::ending::{Due, Ending, Patience, Waiting};
 use super::splice::{self, CHUNK};
 use super::stdio::{End, Kind, Stdio};
 
 /// What one read takes where bytes have to be copied.
 const BUFFER: usize = 128 * 1024;
+
+/// What the smallest pipe of Linux's default size takes in one splice, about.
+const SMALL_PIPE: usize = 32 * 1024;
+
+/// Full splices in a row after which a pipe is grown. All pipes of a user share a quota
+/// (pipe-user-pages-soft): an idle ssh session must not take 1 MiB of it.
+const GROW_AFTER: u8 = 3;
 
 /// What was carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,11 +72,6 @@ pub fn bridge(
     patience: Patience,
 ) -> Result<Carried, BridgeError> {
     tunnel.set_nonblocking(true).map_err(BridgeError::Poll)?;
-    for end in [stdio.input, stdio.output] {
-        if end.kind == Kind::Pipe {
-            splice::grow(end);
-        }
-    }
     Bridge {
         ending: Ending::new(patience, Instant::now()),
         patience,
@@ -111,7 +113,7 @@ impl Bridge {
     fn run(mut self) -> Result<Carried, BridgeError> {
         loop {
             let now = Instant::now();
-            let alarm = match self.ending.due(now, self.outbound.wait == Wait::Sink) {
+            let alarm = match self.ending.due(now, self.waiting()) {
                 Due::Later(alarm) => alarm,
                 Due::HalfClose => {
                     tracing::debug!("end of input passed on to the target");
@@ -125,22 +127,26 @@ impl Bridge {
                 Due::Idle => return Err(BridgeError::Idle(self.patience.idle.unwrap_or_default())),
             };
             let ready = self.wait(alarm.map(|at| at.saturating_duration_since(now)))?;
-            if ready.output_gone && !self.output_gone {
+            if ready.output_gone {
                 self.output_left();
+                if !self.outbound.held.is_empty() {
+                    return Err(BridgeError::OutputClosed);
+                }
             }
             self.outbound(ready)?;
             self.inbound(ready)?;
         }
     }
 
+    /// Which direction has bytes at hand that its sink does not take.
+    fn waiting(&self) -> Waiting {
+        Waiting { inbound: self.inbound.wait == Wait::Sink, outbound: self.outbound.wait == Wait::Sink }
+    }
+
     /// Both have ended, or the client was silent behind the target's end.
     fn over(self) -> Result<Carried, BridgeError> {
         if let Some(cut) = self.cut {
             return Err(BridgeError::Cut(cut));
-        }
-        if self.inbound.wait == Wait::Sink {
-            let stuck = io::Error::new(io::ErrorKind::TimedOut, "the target ended without taking all input");
-            return Err(BridgeError::Cut(stuck));
         }
         Ok(Carried { inbound: self.inbound.carried, outbound: self.outbound.carried })
     }
@@ -201,9 +207,6 @@ impl Bridge {
             Wait::Sink => ready.output,
             Wait::Over => false,
         };
-        if self.output_gone && !self.outbound.held.is_empty() {
-            return Err(BridgeError::OutputClosed);
-        }
         if !can {
             return Ok(());
         }
@@ -219,6 +222,9 @@ impl Bridge {
             Err(Side::Source(error)) => return Err(BridgeError::Cut(self.cut.take().unwrap_or(error))),
             Err(Side::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.output_left(),
             Err(Side::Sink(error)) => return Err(BridgeError::Output(error)),
+        }
+        if self.output_gone && !self.outbound.held.is_empty() {
+            return Err(BridgeError::OutputClosed);
         }
         Ok(())
     }
@@ -259,6 +265,9 @@ impl Bridge {
     /// more to say; if it has not, nothing was lost. splice(2) would not tell the one from the
     /// other, reading does.
     fn output_left(&mut self) {
+        if self.output_gone {
+            return;
+        }
         tracing::debug!("nobody reads standard output any more");
         self.output_gone = true;
         self.ending.client_left(Instant::now());
@@ -286,6 +295,10 @@ struct Flow {
     /// What of the buffer was read and not written yet.
     held: Range<usize>,
     carried: u64,
+    /// splice(2) said something that may not be so: the next step reads instead.
+    doubted: bool,
+    /// How often in a row a splice moved as much as a small pipe holds.
+    full: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,6 +336,8 @@ impl Flow {
             buffer: early.to_vec(),
             held: 0..early.len(),
             carried: 0,
+            doubted: false,
+            full: 0,
         }
     }
 
@@ -330,6 +345,7 @@ impl Flow {
     fn advance(&mut self, source: &impl Port, sink: &impl Port) -> Result<Moved, Side> {
         match self.carrier {
             _ if !self.held.is_empty() => self.deliver(sink),
+            Carrier::Splice if std::mem::take(&mut self.doubted) => self.copy(source, sink),
             Carrier::Splice => self.splice(source, sink),
             Carrier::Copy => self.copy(source, sink),
         }
@@ -337,6 +353,13 @@ impl Flow {
 
     fn splice(&mut self, source: &impl Port, sink: &impl Port) -> Result<Moved, Side> {
         match splice::splice(source, sink, CHUNK) {
+            // Out of a socket, splice stops at the mark of urgent data, for ever, and calls it the
+            // end once there is a FIN behind it. Reading goes on.
+            Ok(0) if !sink.is_tunnel() => {
+                self.doubted = true;
+                self.wait = Wait::Source;
+                Ok(Moved::Nothing)
+            }
             Ok(0) => {
                 self.wait = Wait::Over;
                 Ok(Moved::End)
@@ -344,10 +367,15 @@ impl Flow {
             Ok(moved) => {
                 self.carried += moved as u64;
                 self.wait = Wait::Source;
+                self.full = if moved >= SMALL_PIPE { self.full.saturating_add(1) } else { 0 };
+                if self.full == GROW_AFTER {
+                    splice::grow(if sink.is_tunnel() { source.as_fd() } else { sink.as_fd() });
+                }
                 Ok(Moved::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // It does not say which side: the one that was not waited for.
+                // It does not say which side: the one that was not waited for; or, as above, none.
+                self.doubted = self.wait == Wait::Sink;
                 self.wait = if self.wait == Wait::Source { Wait::Sink } else { Wait::Source };
                 Ok(Moved::Nothing)
             }
@@ -376,7 +404,10 @@ impl Flow {
                 self.wait = Wait::Sink;
                 if sink.never_blocks() { self.deliver(sink) } else { Ok(Moved::Nothing) }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait = Wait::Source;
+                Ok(Moved::Nothing)
+            }
             Err(error) => Err(Side::Source(error)),
         }
     }
@@ -391,6 +422,9 @@ impl Flow {
             Err(error) => return Err(Side::Sink(error)),
         }
         self.wait = if self.held.is_empty() { Wait::Source } else { Wait::Sink };
+        if self.held.is_empty() && self.carrier == Carrier::Splice {
+            self.buffer = Vec::new();
+        }
         Ok(Moved::Some)
     }
 }

@@ -21,6 +21,9 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The longest interval between keepalive probes once they have begun.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// Linux's MAX_TCP_KEEPIDLE.
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32767);
+
 /// Which addresses may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
@@ -135,24 +138,26 @@ async fn attempt(address: SocketAddr, config: Config) -> io::Result<TcpStream> {
         IpAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     let stream = socket.connect(address).await.inspect_err(|error| tracing::debug!("{address}: {error}"))?;
-    prepare(&stream, config.keepalive)?;
+    prepare(&stream, config.keepalive);
     tracing::debug!("connected to {address}");
     Ok(stream)
 }
 
-/// Sets what a tunnel's socket needs: no waiting for full segments, and probes while it is silent.
-///
-/// # Errors
-/// What setsockopt says.
-pub fn prepare(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+/// Sets what a tunnel's socket needs: no waiting for full segments, probes while it is silent, and
+/// urgent data in its place among the rest. A system that refuses one of them is no reason to do
+/// without the connection.
+pub fn prepare(stream: &TcpStream, keepalive: Option<Duration>) {
+    let socket = SockRef::from(stream);
+    let mut outcomes = vec![socket.set_tcp_nodelay(true), socket.set_out_of_band_inline(true)];
     if let Some(silence) = keepalive {
-        // The kernel counts whole seconds.
-        let silence = silence.max(Duration::from_secs(1));
+        // The kernel counts whole seconds, up to 32767.
+        let silence = silence.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
         let probes = TcpKeepalive::new().with_time(silence).with_interval(silence.min(KEEPALIVE_INTERVAL));
-        SockRef::from(stream).set_tcp_keepalive(&probes)?;
+        outcomes.push(socket.set_tcp_keepalive(&probes));
     }
-    Ok(())
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        tracing::debug!("setsockopt: {error}");
+    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,13 @@ pub(super) struct Ending {
     unread: bool,
 }
 
+/// Which directions have bytes at hand that their sink does not take: that is no silence.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) inbound: bool,
+    pub(super) outbound: bool,
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -103,9 +110,8 @@ impl Ending {
         self.outbound == Half::Shut
     }
 
-    /// What is due. `answer_waits`: bytes of the target wait for a client that reads slowly, which
-    /// is no silence.
-    pub(super) fn due(&self, now: Instant, answer_waits: bool) -> Due {
+    /// What is due.
+    pub(super) fn due(&self, now: Instant, waiting: Waiting) -> Due {
         let mut alarm: Option<Instant> = None;
         let mut passed = |silence: Duration| {
             let moment = self.last_byte.checked_add(silence);
@@ -115,14 +121,16 @@ impl Ending {
         match (self.inbound, self.outbound) {
             (Half::Drained | Half::Shut, Half::Shut) => return Due::Over,
             (Half::Flowing, Half::Shut) => {
-                if self.patience.linger.is_some_and(&mut passed) {
+                // No time at all is a terminal's: the target's end is the end.
+                let counts = !waiting.inbound || self.patience.linger == Some(Duration::ZERO);
+                if counts && self.patience.linger.is_some_and(&mut passed) {
                     return Due::Over;
                 }
             }
             (Half::Drained, _) => match self.patience.half_close {
                 HalfClose::After(Duration::ZERO) => return Due::HalfClose,
                 HalfClose::After(_) if self.unread => return Due::HalfClose,
-                HalfClose::After(silence) if !answer_waits && passed(silence) => return Due::HalfClose,
+                HalfClose::After(silence) if !waiting.outbound && passed(silence) => return Due::HalfClose,
                 HalfClose::After(_) | HalfClose::Never => {}
             },
             (Half::Flowing | Half::Shut, _) => {}
@@ -141,6 +149,8 @@ impl Ending {
 mod tests {
     use super::*;
 
+    const NOTHING: Waiting = Waiting { inbound: false, outbound: false };
+    const ANSWER: Waiting = Waiting { inbound: false, outbound: true };
     const SECOND: Duration = Duration::from_secs(1);
 
     fn patience() -> Patience {
@@ -156,21 +166,21 @@ mod tests {
     fn the_half_close_waits_for_silence() {
         let (mut ending, now) = ending(patience());
         ending.client_ended(now);
-        assert_eq!(ending.due(now, false), Due::Later(Some(now + SECOND)));
+        assert_eq!(ending.due(now, NOTHING), Due::Later(Some(now + SECOND)));
         ending.moved(now + SECOND / 2);
-        assert_eq!(ending.due(now + SECOND, false), Due::Later(Some(now + SECOND / 2 + SECOND)));
-        assert_eq!(ending.due(now + 2 * SECOND, false), Due::HalfClose);
+        assert_eq!(ending.due(now + SECOND, NOTHING), Due::Later(Some(now + SECOND / 2 + SECOND)));
+        assert_eq!(ending.due(now + 2 * SECOND, NOTHING), Due::HalfClose);
         ending.half_closed();
-        assert_eq!(ending.due(now + 9 * SECOND, false), Due::Later(None));
+        assert_eq!(ending.due(now + 9 * SECOND, NOTHING), Due::Later(None));
         ending.target_ended(now);
-        assert_eq!(ending.due(now, false), Due::Over);
+        assert_eq!(ending.due(now, NOTHING), Due::Over);
     }
 
     #[test]
     fn an_answer_that_waits_for_a_slow_client_is_no_silence() {
         let (mut ending, now) = ending(patience());
         ending.client_ended(now);
-        assert_eq!(ending.due(now + 9 * SECOND, true), Due::Later(None));
+        assert_eq!(ending.due(now + 9 * SECOND, ANSWER), Due::Later(None));
     }
 
     #[test]
@@ -178,43 +188,52 @@ mod tests {
         let (mut at_once, now) =
             ending(Patience { half_close: HalfClose::After(Duration::ZERO), ..patience() });
         at_once.client_ended(now);
-        assert_eq!(at_once.due(now, true), Due::HalfClose);
+        assert_eq!(at_once.due(now, ANSWER), Due::HalfClose);
         let (mut never, now) = ending(Patience { half_close: HalfClose::Never, ..patience() });
         never.client_ended(now);
-        assert_eq!(never.due(now + 99 * SECOND, false), Due::Later(None));
+        assert_eq!(never.due(now + 99 * SECOND, NOTHING), Due::Later(None));
         never.target_ended(now);
-        assert_eq!(never.due(now, false), Due::Over);
+        assert_eq!(never.due(now, NOTHING), Due::Over);
     }
 
     #[test]
     fn a_client_lingers_for_a_while_behind_the_targets_end() {
         let (mut ending, now) = ending(patience());
         ending.target_ended(now);
-        assert_eq!(ending.due(now, false), Due::Later(Some(now + SECOND)));
+        assert_eq!(ending.due(now, NOTHING), Due::Later(Some(now + SECOND)));
         ending.moved(now + SECOND);
-        assert_eq!(ending.due(now + SECOND, false), Due::Later(Some(now + 2 * SECOND)));
-        assert_eq!(ending.due(now + 2 * SECOND, false), Due::Over);
+        assert_eq!(ending.due(now + SECOND, NOTHING), Due::Later(Some(now + 2 * SECOND)));
+        assert_eq!(ending.due(now + 2 * SECOND, NOTHING), Due::Over);
     }
 
     #[test]
     fn an_answer_that_nobody_reads_is_not_waited_for() {
         let (mut ending, now) = ending(patience());
         ending.client_left(now);
-        assert_eq!(ending.due(now, false), Due::Later(Some(now + SECOND)));
+        assert_eq!(ending.due(now, NOTHING), Due::Later(Some(now + SECOND)));
         ending.client_ended(now);
-        assert_eq!(ending.due(now, false), Due::HalfClose);
+        assert_eq!(ending.due(now, NOTHING), Due::HalfClose);
         ending.half_closed();
-        assert_eq!(ending.due(now + SECOND, false), Due::Unread);
+        assert_eq!(ending.due(now + SECOND, NOTHING), Due::Unread);
         ending.target_ended(now);
-        assert_eq!(ending.due(now + SECOND, false), Due::Over, "it ended all the same");
+        assert_eq!(ending.due(now + SECOND, NOTHING), Due::Over, "it ended all the same");
+    }
+
+    #[test]
+    fn a_target_that_takes_its_time_is_no_silence_of_the_client() {
+        let (mut ending, now) = ending(patience());
+        ending.target_ended(now);
+        let upload = Waiting { inbound: true, outbound: false };
+        assert_eq!(ending.due(now + 9 * SECOND, upload), Due::Later(None));
+        assert_eq!(ending.due(now + 9 * SECOND, NOTHING), Due::Over);
     }
 
     #[test]
     fn silence_in_both_directions_is_idle() {
         let (mut ending, now) = ending(Patience { idle: Some(SECOND), ..patience() });
-        assert_eq!(ending.due(now, false), Due::Later(Some(now + SECOND)));
+        assert_eq!(ending.due(now, NOTHING), Due::Later(Some(now + SECOND)));
         ending.moved(now + SECOND);
-        assert_eq!(ending.due(now + SECOND, false), Due::Later(Some(now + 2 * SECOND)));
-        assert_eq!(ending.due(now + 2 * SECOND, true), Due::Idle);
+        assert_eq!(ending.due(now + SECOND, NOTHING), Due::Later(Some(now + 2 * SECOND)));
+        assert_eq!(ending.due(now + 2 * SECOND, ANSWER), Due::Idle);
     }
 }

@@ -31,9 +31,9 @@ pub async fn drive(
     let mut buffer = Vec::with_capacity(READ);
     let mut broken = None;
     loop {
-        let step = handshake.step().map_err(|error| match broken.take() {
-            Some(broken) => DriveError::Broken(broken),
-            None => DriveError::Handshake(error),
+        let step = handshake.step().map_err(|error| match (error, broken.take()) {
+            (HandshakeError::Closed | HandshakeError::Truncated, Some(broken)) => DriveError::Broken(broken),
+            (error, _) => DriveError::Handshake(error),
         })?;
         match step {
             // An answer may have come before the connection broke: reading tells (Q20).

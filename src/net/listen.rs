@@ -6,13 +6,14 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::fs::Mode;
-use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::dial;
@@ -21,8 +22,9 @@ use super::stream::Stream;
 /// Between two tries to accept while there are no descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Descriptors that are not for connections: standard ones, listeners, the runtime, a resolver.
-const RESERVED_FILES: u64 = 32;
+/// Descriptors that are not for connections: standard ones, listeners, the runtime, a resolver, and
+/// a few pipes for those that are busy.
+const RESERVED_FILES: u64 = 64;
 
 /// A listening socket. A Unix one takes its path away when it is dropped.
 #[derive(Debug)]
@@ -33,23 +35,39 @@ pub enum Listener {
     Unix(UnixListener, UnixPath),
 }
 
-/// The path of a Unix listener.
+/// The path of a Unix listener, and which file there is ours.
 #[derive(Debug)]
-pub struct UnixPath(PathBuf);
+pub struct UnixPath {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
 
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        let _already_gone = fs::remove_file(&self.0);
+impl UnixPath {
+    fn new(path: &Path) -> Self {
+        Self { identity: identity(path), path: path.to_owned() }
     }
 }
 
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        // A newer instance may listen at the same path by now.
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _already_gone = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 impl Listener {
-    /// Listens on the first of `addresses` that can be had.
+    /// Listens on an address.
     ///
     /// # Errors
-    /// The last address's error.
-    pub async fn tcp(addresses: &[SocketAddr]) -> io::Result<Self> {
-        Ok(Self::Tcp(TcpListener::bind(addresses).await?))
+    /// What bind says.
+    pub async fn tcp(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::Tcp(TcpListener::bind(address).await?))
     }
 
     /// Listens on a path, for this user alone. A socket that nobody listens on any more is
@@ -58,36 +76,19 @@ impl Listener {
     /// # Errors
     /// `AddrInUse` where somebody listens or a file of another kind is.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        let left_behind = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-            && std::os::unix::net::UnixStream::connect(path).is_err();
-        if left_behind {
+        if is_left_behind(path) {
             fs::remove_file(path)?;
         }
         let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let listener = UnixListener::bind(path);
         rustix::process::umask(before);
-        Ok(Self::Unix(listener?, UnixPath(path.to_owned())))
+        Ok(Self::Unix(listener?, UnixPath::new(path)))
     }
 
-    /// The next connection, whatever it takes to get one.
-    pub async fn accept(&self, keepalive: Option<Duration>) -> Stream {
-        loop {
-            let accepted = match self {
-                Self::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
-                    dial::prepare(&stream, keepalive)?;
-                    Ok(Stream::Tcp(stream))
-                }),
-                Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
-            };
-            match accepted {
-                Ok(stream) => return stream,
-                Err(error) if is_shortage(&error) => {
-                    tracing::warn!("accept: {error}; trying again until descriptors are free");
-                    tokio::time::sleep(BACK_OFF).await;
-                }
-                // The peer has gone before it was accepted: the next one, please.
-                Err(error) => tracing::debug!("accept: {error}"),
-            }
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener, _) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream)),
         }
     }
 
@@ -95,14 +96,74 @@ impl Listener {
     pub fn place(&self) -> String {
         match self {
             Self::Tcp(listener) => listener.local_addr().map_or_else(|_| "?".into(), |a| a.to_string()),
-            Self::Unix(_, UnixPath(path)) => format!("unix:{}", path.display()),
+            Self::Unix(_, UnixPath { path, .. }) => format!("unix:{}", path.display()),
         }
     }
 }
 
-fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| shortages.iter().any(|e| e.raw_os_error() == code))
+/// Whether a socket was left at a path by a process that is gone: connecting to it is refused.
+/// Any other answer, or none, says that somebody is there.
+fn is_left_behind(path: &Path) -> bool {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    connect().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Several listeners that are accepted from in turn.
+#[derive(Debug)]
+pub struct Listeners {
+    all: Vec<Listener>,
+    next: usize,
+    /// A shortage has been told; it is told again when it has passed and comes back.
+    short: bool,
+}
+
+impl Listeners {
+    /// Accepts from all of these.
+    pub fn new(all: Vec<Listener>) -> Self {
+        Self { all, next: 0, short: false }
+    }
+
+    /// The next connection, whatever it takes to get one, and the place of its listener in the
+    /// order given.
+    pub async fn accept(&mut self, keepalive: Option<Duration>) -> (usize, Stream) {
+        loop {
+            match std::future::poll_fn(|cx| self.poll_accept(cx)).await {
+                Ok((place, stream)) => {
+                    self.short = false;
+                    if let Stream::Tcp(stream) = &stream {
+                        dial::prepare(stream, keepalive);
+                    }
+                    return (place, stream);
+                }
+                // The peer has gone before it was accepted: the next one, please.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                    tracing::debug!("accept: {error}")
+                }
+                Err(error) => {
+                    if !self.short {
+                        tracing::warn!("accept: {error}; trying again every {BACK_OFF:?}");
+                    }
+                    self.short = true;
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(usize, Stream)>> {
+        for turn in 0..self.all.len() {
+            let place = (self.next + turn) % self.all.len();
+            if let Poll::Ready(accepted) = self.all[place].poll_accept(cx) {
+                self.next = place + 1;
+                return Poll::Ready(accepted.map(|stream| (place, stream)));
+            }
+        }
+        Poll::Pending
+    }
 }
 
 /// Raises the soft limit of open files to the hard one, and says how many relayed connections,

@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::time::Sleep;
 
 use super::bridge::Carried;
-use super::ending::{Due, Ending, Patience};
+use super::ending::{Due, Ending, Patience, Waiting};
 use super::splice::{self, CHUNK};
 use super::stream::Stream;
 
@@ -45,6 +45,9 @@ pub enum RelayError {
     /// The tunnel broke.
     #[error("the tunnel was cut off")]
     Tunnel(#[source] io::Error),
+    /// The target had ended, and takes no more of what the client still sends.
+    #[error("the target takes no more")]
+    Unwanted(#[source] io::Error),
     /// Both were silent too long.
     #[error("silent too long")]
     Idle,
@@ -74,6 +77,10 @@ pub async fn relay(
     let mut outbound = Direction::new(early.outbound);
     let mut ending = Ending::new(patience, Instant::now());
     let mut alarm: Option<Pin<Box<Sleep>>> = None;
+    // The tunnel takes no more; what it still has for the client is carried first.
+    let mut refused: Option<io::Error> = None;
+    let mut client_broke = std::pin::pin!(client.broken());
+    let mut tunnel_broke = std::pin::pin!(tunnel.broken());
     let outcome = std::future::poll_fn(|cx| {
         loop {
             let mut progress = false;
@@ -87,7 +94,13 @@ pub async fn relay(
                     progress = true;
                 }
                 Poll::Ready(Err(Side::Source(error))) => return Poll::Ready(Err(RelayError::Client(error))),
-                Poll::Ready(Err(Side::Sink(error))) => return Poll::Ready(Err(RelayError::Tunnel(error))),
+                Poll::Ready(Err(Side::Sink(error))) => {
+                    refused = Some(error);
+                    inbound = Direction::over(inbound.carried);
+                    ending.client_ended(Instant::now());
+                    ending.half_closed();
+                    progress = true;
+                }
                 Poll::Pending => {}
             }
             match outbound.poll(cx, &tunnel, &client) {
@@ -107,9 +120,30 @@ pub async fn relay(
             if progress {
                 continue;
             }
-            match ending.due(Instant::now(), outbound.is_blocked()) {
+            // A reset is seen by whoever reads; where nobody does, it is asked for.
+            if !inbound.reads()
+                && let Poll::Ready(error) = client_broke.as_mut().poll(cx)
+            {
+                return Poll::Ready(Err(RelayError::Client(error)));
+            }
+            if ending.target_has_ended()
+                && let Poll::Ready(error) = tunnel_broke.as_mut().poll(cx)
+            {
+                return Poll::Ready(Err(RelayError::Unwanted(error)));
+            }
+            let waiting = Waiting { inbound: inbound.is_blocked(), outbound: outbound.is_blocked() };
+            match ending.due(Instant::now(), waiting) {
                 // A socket's reader tells that it has left by a reset, which is an error above.
-                Due::Over | Due::Unread => return Poll::Ready(Ok(())),
+                Due::Over | Due::Unread => {
+                    return Poll::Ready(match refused.take() {
+                        // EPIPE and not ECONNRESET: the target had ended its direction in order before.
+                        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                            Err(RelayError::Unwanted(error))
+                        }
+                        Some(error) => Err(RelayError::Tunnel(error)),
+                        None => Ok(()),
+                    });
+                }
                 Due::Idle => return Poll::Ready(Err(RelayError::Idle)),
                 Due::HalfClose => {
                     tunnel.finish().map_err(RelayError::Tunnel)?;
@@ -171,6 +205,16 @@ impl Direction {
         Self { pending: early, mode: Mode::Small { full: 0 }, pipe: None, carried: 0 }
     }
 
+    /// One whose source is not listened to any more.
+    fn over(carried: u64) -> Self {
+        Self { mode: Mode::Over, carried, ..Self::new(Bytes::new()) }
+    }
+
+    /// Whether its source is being read, so that a reset of it is seen.
+    fn reads(&self) -> bool {
+        !self.is_blocked() && !matches!(self.mode, Mode::Over)
+    }
+
     /// Whether bytes wait for the sink.
     fn is_blocked(&self) -> bool {
         !self.pending.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
@@ -188,8 +232,16 @@ impl Direction {
             }
             ready!(source.poll_read_ready(cx)).map_err(Side::Source)?;
             let taken = match self.mode {
-                Mode::Bulk { .. } => self.fill(source),
-                Mode::Small { .. } | Mode::Over => self.read(source, sink)?,
+                Mode::Bulk { .. } => match self.fill(source) {
+                    // Out of a socket, splice stops at the mark of urgent data, for ever, and calls
+                    // it the end once there is a FIN behind it. Reading goes on.
+                    Ok(0) => self.read(source, sink, Stream::recv)?,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.read(source, sink, Stream::recv)?
+                    }
+                    filled => filled,
+                },
+                Mode::Small { .. } | Mode::Over => self.read(source, sink, Stream::try_read)?,
             };
             match taken {
                 Ok(0) => {
@@ -212,9 +264,14 @@ impl Direction {
     }
 
     /// Through the scratch buffer: the outer error is the sink's, the inner one the source's.
-    fn read(&mut self, source: &Stream, sink: &Stream) -> Result<io::Result<usize>, Side> {
+    fn read(
+        &mut self,
+        source: &Stream,
+        sink: &Stream,
+        how: impl FnOnce(&Stream, &mut [u8]) -> io::Result<usize>,
+    ) -> Result<io::Result<usize>, Side> {
         BUFFER.with_borrow_mut(|buffer| {
-            let read = match source.try_read(buffer) {
+            let read = match how(source, buffer) {
                 Ok(read) => read,
                 Err(error) => return Ok(Err(error)),
             };

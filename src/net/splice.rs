@@ -41,6 +41,9 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// it was.
 #[cfg(target_os = "linux")]
 pub(super) fn grow(pipe: impl AsFd) {
+    if rustix::pipe::fcntl_getpipe_size(&pipe).is_ok_and(|size| size >= CHUNK) {
+        return;
+    }
     if let Err(error) = rustix::pipe::fcntl_setpipe_size(pipe, CHUNK) {
         tracing::trace!("the pipe stays as it is: {error}");
     }

@@ -15,6 +15,10 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 /// has a page.
 const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
+/// What is given to a terminal at once: it is ready when its queue is nearly empty, and would stop
+/// us in a longer write if it is held (^S).
+const TERMINAL_ROOM: usize = 256;
+
 /// What a descriptor is, as far as it matters for waiting on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -84,7 +88,8 @@ impl End {
         let write = || match self.kind {
             Kind::Socket => rustix::net::send(self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
             Kind::Pipe => rustix::io::write(self.fd, &bytes[..bytes.len().min(PIPE_BUF)]),
-            Kind::Terminal | Kind::Other => rustix::io::write(self.fd, bytes),
+            Kind::Terminal => rustix::io::write(self.fd, &bytes[..bytes.len().min(TERMINAL_ROOM)]),
+            Kind::Other => rustix::io::write(self.fd, bytes),
         };
         Ok(rustix::io::retry_on_intr(write)?)
     }
@@ -98,9 +103,14 @@ impl End {
                 Err(error) => return Err(error.into()),
             }
         }
-        let null =
-            rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
-        Ok(rustix::stdio::dup2_stdout(null)?)
+        match rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty()) {
+            Ok(null) => Ok(rustix::stdio::dup2_stdout(null)?),
+            // A chroot without devices: the end is seen when this process ends.
+            Err(error) => {
+                tracing::debug!("/dev/null: {error}");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -50,6 +51,22 @@ impl Stream {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
         }
+    }
+
+    /// Reads what is there, whatever the runtime believes of it.
+    pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let recv = || rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n);
+        Ok(rustix::io::retry_on_intr(recv)?)
+    }
+
+    /// Waits for a reset.
+    pub(super) async fn broken(&self) -> io::Error {
+        let waited = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+        };
+        let error = waited.and_then(|_| SockRef::from(self).take_error());
+        error.unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,15 +1,19 @@
 //! The exchange as HTTP/1.1 bytes: a value that is fed with what arrives and says what to do.
 //!
 //! ```text
-//!            ┌────────────────────────── authorize ───────────────────────────┐
-//!            ▼                                                                │
-//!   SendRequest ──► ExpectHead ──1xx──► ExpectHead                            │
-//!            ▲          │──2xx──────────────────────────► Open { early }      │
-//!            │          │──407──► DiscardContent ──end──► Challenged ─────────┘
-//!            │          │──end of a connection used before──┐   (or Reconnect, then SendRequest)
-//!            └──────────┼───────────── Reconnect ◄──────────┘
+//!            ┌──────────────────────────────────────────────────────────────┐
+//!            ▼                                                              │
+//!   SendRequest ──► ExpectHead ──1xx──► ExpectHead                          │
+//!            ▲          │──2xx──────────────► Open { early }                │
+//!            │          │──407──► Challenged ──authorize──► DiscardContent ─┘
+//!            │          │             └──authorize, where it closes──┐  │
+//!            │          │──end of a connection used before──┐        │  │ cut off
+//!            └──────────┼───────────── Reconnect ◄──────────┴────────┴──┘
 //!                       └──other──► Refused
 //! ```
+//!
+//! The content of a 407 is read away only once there is an answer to it: who declines need not
+//! wait for it.
 //!
 //! The driver's whole duty: do what [`Handshake::step`] says; feed [`Handshake::receive`] with any
 //! number of bytes, or say [`Handshake::receive_eof`]. Nothing is retransmitted, so there is no
@@ -84,14 +88,12 @@ pub struct Handshake {
 enum State {
     SendRequest,
     ExpectHead(Scan),
-    DiscardContent {
-        discard: Discard,
-        refusal: Refusal,
-    },
     Challenged {
         refusal: Refusal,
         connection: Persistence,
+        discard: Discard,
     },
+    DiscardContent(Discard),
     Reconnect,
     /// Opened, refused or failed: there is nothing more to do.
     Done,
@@ -139,12 +141,17 @@ impl Handshake {
     /// Answers [`Step::Authenticate`].
     pub fn authorize(&mut self, credentials: Credentials) {
         self.exchange.authorize(credentials);
-        if let State::Challenged { connection, .. } = self.state {
-            self.state = match connection {
-                Persistence::Persists => State::SendRequest,
-                Persistence::Closes => State::Reconnect,
-            };
-        }
+        self.state = match std::mem::replace(&mut self.state, State::Done) {
+            State::Challenged { connection: Persistence::Persists, discard, .. } => {
+                State::DiscardContent(discard)
+            }
+            State::Challenged { connection: Persistence::Closes, .. } => State::Reconnect,
+            state @ (State::SendRequest
+            | State::ExpectHead(_)
+            | State::DiscardContent(_)
+            | State::Reconnect
+            | State::Done) => state,
+        };
     }
 
     /// Gives [`Step::Authenticate`] up: the refusal that it was.
@@ -156,7 +163,8 @@ impl Handshake {
     }
 
     /// Bytes held at present.
-    pub fn buffered(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
         self.buffer.len()
     }
 
@@ -168,20 +176,18 @@ impl Handshake {
                 Ok(Transition::Yield(State::ExpectHead(Scan::default()), Step::Transmit(request)))
             }
             State::ExpectHead(scan) => self.expect_head(scan),
-            State::DiscardContent { mut discard, refusal } => {
-                let connection = match discard.receive(&mut self.buffer) {
-                    Discarded::More if !self.eof => {
-                        return Ok(Transition::Yield(
-                            State::DiscardContent { discard, refusal },
-                            Step::Receive,
-                        ));
-                    }
-                    Discarded::End => Persistence::Persists,
-                    Discarded::More | Discarded::GaveUp => Persistence::Closes,
-                };
-                Ok(Transition::challenged(refusal, connection))
+            State::Challenged { refusal, connection, discard } => {
+                let challenges = refusal.challenges.clone();
+                let state = State::Challenged { refusal, connection, discard };
+                Ok(Transition::Yield(state, Step::Authenticate { challenges, connection }))
             }
-            State::Challenged { refusal, connection } => Ok(Transition::challenged(refusal, connection)),
+            State::DiscardContent(mut discard) => Ok(match discard.receive(&mut self.buffer) {
+                Discarded::More if !self.eof => {
+                    Transition::Yield(State::DiscardContent(discard), Step::Receive)
+                }
+                Discarded::End => Transition::Next(State::SendRequest),
+                Discarded::More | Discarded::GaveUp => Transition::Next(State::Reconnect),
+            }),
             State::Reconnect => {
                 self.buffer.clear();
                 self.eof = false;
@@ -216,12 +222,8 @@ impl Handshake {
             Verdict::Challenged(challenges) => {
                 self.used = true;
                 let refusal = refusal(&head, challenges);
-                match content::plan(&head) {
-                    (Persistence::Closes, _) => Ok(Transition::challenged(refusal, Persistence::Closes)),
-                    (Persistence::Persists, discard) => {
-                        Ok(Transition::Next(State::DiscardContent { discard, refusal }))
-                    }
-                }
+                let (connection, discard) = content::plan(&head);
+                Ok(Transition::Next(State::Challenged { refusal, connection, discard }))
             }
         }
     }
@@ -231,11 +233,4 @@ impl Handshake {
 enum Transition {
     Next(State),
     Yield(State, Step),
-}
-
-impl Transition {
-    fn challenged(refusal: Refusal, connection: Persistence) -> Self {
-        let challenges = refusal.challenges.clone();
-        Self::Yield(State::Challenged { refusal, connection }, Step::Authenticate { challenges, connection })
-    }
 }

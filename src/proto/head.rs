@@ -4,6 +4,8 @@
 //! by httparse; finding the end of a head, so that what follows stays untouched, is ours.
 //! Refuses to know what a status means for a tunnel (`exchange`) and content (`content`).
 
+use std::fmt;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_QUOTE};
@@ -11,10 +13,18 @@ use crate::auth::Credentials;
 use crate::authority::Authority;
 
 /// A field of a request, as one line: the name is a token, the value has no control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Field {
     name: String,
     value: String,
+}
+
+/// A value that may be a secret does not show.
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if is_harmless(&self.name) { &self.value } else { "[redacted]" };
+        write!(f, "{}: {value}", self.name)
+    }
 }
 
 /// Why a text is no field that may be added to a CONNECT request.
@@ -23,9 +33,9 @@ pub enum FieldError {
     /// No colon.
     #[error("a header is NAME: VALUE")]
     NoColon,
-    /// The name is no token (RFC 9110 §5.6.2).
-    #[error("{0:?} is not a header name")]
-    Name(String),
+    /// The name is no token (RFC 9110 §5.6.2). It is not quoted: a value may stand in its place.
+    #[error("what stands before the colon is not a header name")]
+    Name,
     /// CR, LF, NUL or another control character: it could begin a line of its own.
     #[error("a header value cannot contain control characters")]
     Value,
@@ -42,7 +52,7 @@ impl Field {
     pub fn new(name: &str, value: &str) -> Result<Self, FieldError> {
         let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() || !name.bytes().all(tchar) {
-            return Err(FieldError::Name(name.into()));
+            return Err(FieldError::Name);
         }
         if value.chars().any(|c| c.is_control() && c != '\t') {
             return Err(FieldError::Value);
@@ -54,6 +64,13 @@ impl Field {
             }
         }
         Ok(Self { name: name.into(), value: value.trim_matches([' ', '\t']).into() })
+    }
+}
+
+impl Field {
+    /// Whether it is the field that credentials are sent in.
+    pub fn is_authorization(&self) -> bool {
+        self.name.eq_ignore_ascii_case("Proxy-Authorization")
     }
 }
 
@@ -306,11 +323,10 @@ fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
     if line.trim_ascii().is_empty() {
         return Err(not_http(line)); // httparse would pass over it
     }
-    let line = with_spaces(line);
-    match config().parse_response(&mut httparse::Response::new(&mut none), &line) {
+    match config().parse_response(&mut httparse::Response::new(&mut none), &with_spaces(line)) {
         // Only the line was given: anything but a fault in it is for the whole head to judge.
         Ok(_) | Err(httparse::Error::TooManyHeaders) => Ok(()),
-        Err(_) => Err(not_http(&line)),
+        Err(_) => Err(not_http(line)),
     }
 }
 
@@ -475,7 +491,7 @@ mod tests {
     fn a_field_cannot_end_its_line_or_reframe_the_request() {
         assert_eq!("X: a\r\nY: b".parse::<Field>(), Err(FieldError::Value));
         assert_eq!("X: a\0".parse::<Field>(), Err(FieldError::Value));
-        assert_eq!("X Y: a".parse::<Field>(), Err(FieldError::Name("X Y".into())));
+        assert_eq!("X Y: a".parse::<Field>(), Err(FieldError::Name));
         assert_eq!("no colon".parse::<Field>(), Err(FieldError::NoColon));
         assert_eq!("hOst: x".parse::<Field>(), Err(FieldError::Reserved("Host")));
         assert_eq!("Content-length: 5".parse::<Field>(), Err(FieldError::Reserved("Content-Length")));

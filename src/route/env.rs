@@ -35,7 +35,7 @@ pub fn policy(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(Polic
 
 /// What no_proxy says.
 pub fn exemptions(variable: impl Fn(&str) -> Option<String>) -> NoProxy {
-    let list = NO_PROXY_VARIABLES.iter().find_map(|name| variable(name));
+    let list = NO_PROXY_VARIABLES.iter().find_map(|name| variable(name).filter(|list| !list.is_empty()));
     list.map(|list| NoProxy::parse(&list)).unwrap_or_default()
 }
 

@@ -39,15 +39,35 @@ pub enum ProxyUriError {
     /// A scheme that this build does not speak.
     #[error("{0}:// proxies are not supported, only http://")]
     Scheme(String),
-    /// What should be host and port is not.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
+    /// There is no host.
+    #[error("its host is missing")]
+    NoHost,
+    /// The host is no name and no address.
+    #[error("its host is not a name or address (a password with / ? # @ must be percent-encoded)")]
+    Host,
+    /// The port is no number from 1 to 65535.
+    #[error("its port is not a number from 1 to 65535")]
+    Port,
     /// A path, query or fragment behind the authority.
     #[error("a proxy has no path")]
     Path,
     /// Userinfo that is not UTF-8 when percent-decoded.
     #[error("its userinfo is not UTF-8")]
     Userinfo,
+}
+
+/// Without the text that the error would quote: it may be a password whose `@HOST` was forgotten.
+impl From<AuthorityError> for ProxyUriError {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::NoHost => Self::NoHost,
+            AuthorityError::NoPort | AuthorityError::Port(_) => Self::Port,
+            AuthorityError::Brackets
+            | AuthorityError::Ipv6(_)
+            | AuthorityError::Character(_)
+            | AuthorityError::Name(_) => Self::Host,
+        }
+    }
 }
 
 /// RFC 9110 §4.2.1.
@@ -155,10 +175,11 @@ mod tests {
             ("https://proxy", ProxyUriError::Scheme("https".into())),
             ("SOCKS5://proxy", ProxyUriError::Scheme("socks5".into())),
             ("http://proxy/path", ProxyUriError::Path),
-            ("http://pro xy", ProxyUriError::Authority(AuthorityError::Character(' '))),
-            ("http://proxy:0", ProxyUriError::Authority(AuthorityError::Port("0".into()))),
+            ("http://pro xy", ProxyUriError::Host),
+            ("http://proxy:0", ProxyUriError::Port),
+            ("http://alice:hunter2", ProxyUriError::Port),
             ("http://%ff@proxy", ProxyUriError::Userinfo),
-            ("http://", ProxyUriError::Authority(AuthorityError::NoHost)),
+            ("http://", ProxyUriError::NoHost),
         ] {
             assert_eq!(typed.parse::<ProxyUri>(), Err(why), "{typed}");
         }

@@ -8,7 +8,7 @@ mod error;
 mod stage;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,21 +54,70 @@ pub struct Question {
     pub refused: usize,
 }
 
-/// Where names and passwords come from.
+/// Answers a question for a login; it may block (a prompt).
+pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
+
+/// Where names and passwords come from. Clones share what they learn.
 #[derive(Clone, Default)]
 pub struct Logins {
-    /// Known from the start.
-    pub known: Option<Login>,
-    /// Asked when the proxy asks and what is known doesn't do; may block (a prompt).
-    pub ask: Option<Ask>,
+    known: Option<Login>,
+    ask: Option<Ask>,
+    /// When a proxy last refused what is known.
+    refused: Arc<Mutex<Option<Instant>>>,
 }
 
-/// Answers a question for a login; it may block.
-pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
+/// How long a login that was refused is not sent again, by any connection of this run: accounts
+/// get locked after a few wrong passwords, and a browser makes a few connections at once.
+const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
+
+impl Logins {
+    /// This one, and no other.
+    pub fn known(login: Login) -> Self {
+        Self { known: Some(login), ..Self::default() }
+    }
+
+    /// Whatever is answered when a proxy asks.
+    pub fn asked(ask: Ask) -> Self {
+        Self { ask: Some(ask), ..Self::default() }
+    }
+
+    fn authenticator(&self, policy: auth::Policy) -> Authenticator {
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.known {
+            Some(_) if refused.is_some_and(|at| at.elapsed() < REFUSAL_MEMORY) => {
+                Authenticator::refused(policy)
+            }
+            known => Authenticator::new(policy, known.clone()),
+        }
+    }
+
+    fn remember_refusal(&self) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        // The time runs from the refusal, not from each connection that was spared another.
+        if refused.is_none_or(|at| at.elapsed() >= REFUSAL_MEMORY) {
+            *refused = Some(Instant::now());
+        }
+    }
+}
 
 impl fmt::Debug for Logins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logins").field("known", &self.known).field("ask", &self.ask.is_some()).finish()
+    }
+}
+
+/// What curl and ssh users expect: both families, keepalive, 10 s to connect and 30 s to be
+/// answered; no login.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dial: dial::Config { keepalive: Some(Duration::from_secs(60)), ..dial::Config::default() },
+            fields: RequestFields::default(),
+            auth: auth::Policy::default(),
+            logins: Logins::default(),
+            connect_timeout: Duration::from_secs(10),
+            proxy_timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -159,7 +208,7 @@ impl Ladder<'_> {
     async fn connect(&mut self) -> Result<Tunnel, Error> {
         self.observer.entered(Stage::Connect);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
-        let mut authenticator = Authenticator::new(self.config.auth, self.config.logins.known.clone());
+        let mut authenticator = self.config.logins.authenticator(self.config.auth);
         let unasked = authenticator.unasked();
         let mut handshake = Handshake::new(self.target.clone(), self.config.fields.clone(), unasked);
         let mut deadline = Instant::now() + self.config.proxy_timeout;
@@ -182,6 +231,9 @@ impl Ladder<'_> {
                     match answer {
                         Ok(credentials) => handshake.authorize(credentials),
                         Err(why) => {
+                            if why == auth::GiveUp::Refused {
+                                self.config.logins.remember_refusal();
+                            }
                             let Some(refusal) = handshake.decline() else { continue };
                             return Err(self.failed(Cause::Unauthenticated { why, refusal: refusal.into() }));
                         }

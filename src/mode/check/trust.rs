@@ -66,6 +66,11 @@ pub(super) fn verdicts(
     let ask = |store, roots: RootCertStore| (store, verdict(roots, name, chain));
     match trust {
         Trust::Anchors(anchors) => {
+            // The very certificate is in the file: who named it trusts it, whatever it says of its
+            // issuer (openssl req -x509 makes a CA of itself, which the verifier would refuse).
+            if chain.first().is_some_and(|leaf| anchors.contains(leaf)) {
+                return vec![(Store::Given, if_valid(name, &chain[0]))];
+            }
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(anchors.iter().cloned());
             vec![ask(Store::Given, roots)]
@@ -90,6 +95,20 @@ fn verdict(roots: RootCertStore, name: &ServerName<'_>, chain: &[CertificateDer<
     match verifier.verify_server_cert(leaf, others, name, &[], UnixTime::now()) {
         Ok(_) => Verdict::Trusted,
         Err(error) => Verdict::Untrusted(error.to_string()),
+    }
+}
+
+/// What to think of a certificate that needs no issuer: is it for the name, now?
+fn if_valid(name: &ServerName<'_>, der: &CertificateDer<'_>) -> Verdict {
+    let facts = CertificateFacts::read(der);
+    let now = SystemTime::now();
+    let begun = facts.not_before.is_some_and(|at| at.elapsed(now).is_ok());
+    let ended = facts.not_after.is_none_or(|at| at.elapsed(now).is_ok());
+    let named = ParsedCertificate::try_from(der).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok());
+    if begun && !ended && named {
+        Verdict::Trusted
+    } else {
+        Verdict::Untrusted("not valid for this name, now".into())
     }
 }
 

@@ -146,7 +146,7 @@ impl Discard {
     }
 
     fn line(&mut self, buffer: &mut BytesMut) -> Line {
-        let Some(feed) = memchr::memchr(b'\n', buffer) else {
+        let Some(feed) = buffer.iter().position(|b| *b == b'\n') else {
             return if buffer.len() > MAX_LINE { Line::TooLong } else { Line::Partial };
         };
         self.taken += feed as u64 + 1;

@@ -261,7 +261,7 @@ impl Scan {
     /// The length of the head at the start of `buffer`, blank line included, once it is there.
     /// Lines end in CRLF or LF, mixed (RFC 9112 §2.2).
     pub(super) fn end(&mut self, buffer: &[u8]) -> Option<usize> {
-        while let Some(found) = memchr::memchr(b'\n', &buffer[self.scanned..]) {
+        while let Some(found) = buffer[self.scanned..].iter().position(|b| *b == b'\n') {
             let feed = self.scanned + found;
             let line = &buffer[self.line_start..feed];
             self.scanned = feed + 1;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
-use crate::support::real::{Authentication, DeadPort, PASSWORD, Proxy, Software, USER, serve_on_loopback};
+use crate::support::real::{Authentication, DeadPort, PASSWORD, Proxy, Software, USER};
 use crate::support::{Finished, finish, wimble, wimble_through};
 
 const CHECK: Duration = Duration::from_secs(60);
@@ -136,10 +137,10 @@ fn insecure_lets_a_self_signed_certificate_pass() {
 fn a_target_without_tls_is_well_when_no_tls_is_asked_for_and_exit_10_otherwise() {
     let proxy = Proxy::squid();
     // Speaks at once, as sshd does, and ends.
-    let port = serve_on_loopback(|mut stream| {
+    let target = Origin::serving(|mut stream| {
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").ok();
     });
-    let target = format!("127.0.0.1:{port}");
+    let target = target.target();
     let report = check(&proxy.url(), &["--no-tls"], &target).exits(0);
     assert_eq!(report.stages(), ["resolve ok", "tcp ok", "connect ok"]);
     let report = check(&proxy.url(), &[], &target).exits(10);

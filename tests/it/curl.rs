@@ -6,8 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki, TlsServer, body};
-use crate::support::real::{Authentication, Proxy, Software, serve_on_loopback, tool};
+use crate::support::real::{Authentication, Proxy, Software, tool};
 use crate::support::{Finished, LIMIT, Running, assert_same, finish, listening, noise, wimble};
 
 const DOWNLOAD: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ fn a_forward_goes_on_while_squid_is_stopped_and_started_again() {
 fn an_answer_that_comes_late_is_whole_though_stdin_has_ended() {
     for software in [Software::Squid, Software::Tinyproxy] {
         let proxy = Proxy::start(software, Authentication::Open);
-        let origin = serve_on_loopback(answers_late);
+        let origin = Origin::serving(answers_late).port();
         let got = finish(&mut connect(&proxy, &[], origin), REQUEST, DOWNLOAD).exits(0);
         assert_same(&got.stdout, &late_answer());
         proxy.carried(&format!("127.0.0.1:{origin}"));
@@ -88,10 +89,11 @@ fn an_answer_that_comes_late_is_whole_though_stdin_has_ended() {
 #[test]
 fn an_answer_that_comes_very_late_is_whole_when_the_half_close_is_never_sent() {
     let proxy = Proxy::squid();
-    let origin = serve_on_loopback(|stream| {
+    let origin = Origin::serving(|stream| {
         thread::sleep(Duration::from_millis(1500));
         answers_late(stream);
     });
+    let origin = origin.port();
     let got =
         finish(&mut connect(&proxy, &["--half-close-delay", "never"], origin), REQUEST, DOWNLOAD).exits(0);
     assert_same(&got.stdout, &late_answer());
@@ -102,7 +104,7 @@ fn an_answer_that_comes_very_late_is_whole_when_the_half_close_is_never_sent() {
 fn a_half_close_at_once_costs_the_answer_through_squid() {
     for software in [Software::Squid, Software::Tinyproxy] {
         let proxy = Proxy::start(software, Authentication::Open);
-        let origin = serve_on_loopback(answers_late);
+        let origin = Origin::serving(answers_late).port();
         let got = finish(&mut connect(&proxy, &["--half-close-delay", "0"], origin), REQUEST, DOWNLOAD);
         assert!(got.stdout.len() < late_answer().len(), "{software:?} carries half-closed tunnels after all");
     }
@@ -114,11 +116,12 @@ fn the_end_of_stdin_reaches_an_origin_that_waits_for_it() {
     let proxy = Proxy::start(Software::Apache, Authentication::Open);
     let said = noise(3_000_000, 5);
     for delay in ["0", "100ms", "1s"] {
-        let origin = serve_on_loopback(|mut stream| {
+        let origin = Origin::serving(|mut stream| {
             let mut all = Vec::new();
             stream.read_to_end(&mut all).unwrap();
             stream.write_all(&all).unwrap();
         });
+        let origin = origin.port();
         let got =
             finish(&mut connect(&proxy, &["--half-close-delay", delay], origin), &said, DOWNLOAD).exits(0);
         assert_same(&got.stdout, &said);
@@ -128,7 +131,7 @@ fn the_end_of_stdin_reaches_an_origin_that_waits_for_it() {
 #[test]
 fn a_forward_gives_the_whole_answer_to_a_client_that_half_closed() {
     let proxy = Proxy::squid();
-    let origin = serve_on_loopback(answers_late);
+    let origin = Origin::serving(answers_late).port();
     let (_forward, port) =
         listening(wimble().args(["forward", "--proxy", &proxy.url(), &format!("0:127.0.0.1:{origin}")]));
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();

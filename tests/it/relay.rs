@@ -37,6 +37,19 @@ impl Bridge {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
+    /// The next bytes of stdout.
+    #[track_caller]
+    fn read(&mut self, n: usize) -> Vec<u8> {
+        let mut stdout = self.stdout.take().unwrap();
+        let (stdout, bytes) = in_time(LIMIT, move || {
+            let mut bytes = vec![0; n];
+            stdout.read_exact(&mut bytes).map(|()| (stdout, bytes))
+        })
+        .unwrap();
+        self.stdout = Some(stdout);
+        bytes
+    }
+
     /// stdout up to its end.
     #[track_caller]
     fn read_to_end(&mut self) -> Vec<u8> {
@@ -53,13 +66,6 @@ impl Bridge {
         assert_eq!(self.child.wait(LIMIT), Some(code), "{}", self.child.stderr());
         drop(self.stdin);
         self.proxy.done();
-    }
-
-    /// CPU time of the program in the next second.
-    fn cpu_of_a_second(&self) -> Duration {
-        let before = self.child.cpu();
-        thread::sleep(Duration::from_secs(1));
-        self.child.cpu() - before
     }
 }
 
@@ -84,7 +90,7 @@ fn an_idle_tunnel_costs_nothing() {
         conn.finish_writing();
         conn.read_to_end();
     });
-    let spent = bridge.cpu_of_a_second();
+    let spent = bridge.child.cpu_of_a_second();
     assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one idle second");
     release.send(()).unwrap();
     bridge.stdin.take();
@@ -99,7 +105,7 @@ fn a_tunnel_half_closed_by_its_client_costs_nothing() {
         released.recv_timeout(LIMIT).unwrap();
     });
     bridge.stdin.take();
-    let spent = bridge.cpu_of_a_second();
+    let spent = bridge.child.cpu_of_a_second();
     assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one second behind the end of stdin");
     release.send(()).unwrap();
     bridge.exits(0);
@@ -115,7 +121,7 @@ fn a_reader_that_stalls_loses_nothing_and_makes_nobody_spin() {
     let spent = {
         // Until the pipe is full and the program has come to rest.
         thread::sleep(Duration::from_millis(300));
-        bridge.cpu_of_a_second()
+        bridge.child.cpu_of_a_second()
     };
     assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one stalled second");
     bridge.stdin.take();
@@ -133,7 +139,7 @@ fn a_target_that_stalls_loses_nothing_and_makes_nobody_spin() {
     let mut stdin = bridge.stdin.take().unwrap();
     let writer = thread::spawn(move || stdin.write_all(&noise(BIG, 4)));
     thread::sleep(Duration::from_millis(300));
-    let spent = bridge.cpu_of_a_second();
+    let spent = bridge.child.cpu_of_a_second();
     assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one stalled second");
     release.send(()).unwrap();
     writer.join().unwrap().unwrap();
@@ -152,12 +158,7 @@ fn one_way_goes_on_while_the_other_is_stalled() {
     });
     bridge.write(&noise(BIG, 6));
     bridge.stdin.take();
-    let mut stdout = bridge.stdout.take().unwrap();
-    let got = in_time(LIMIT, move || {
-        let mut got = vec![0; BIG];
-        stdout.read_exact(&mut got).map(|()| got)
-    });
-    assert_same(&got.unwrap(), &noise(BIG, 5));
+    assert_same(&bridge.read(BIG), &noise(BIG, 5));
     bridge.exits(0);
 }
 
@@ -292,9 +293,7 @@ fn a_reset_is_no_end_but_a_cut() {
         released.recv_timeout(LIMIT).unwrap();
         conn.reset();
     });
-    let mut part = [0; 18];
-    bridge.stdout.as_mut().unwrap().read_exact(&mut part).unwrap();
-    assert_eq!(&part, b"part of the answer");
+    assert_eq!(bridge.read(18), b"part of the answer");
     release.send(()).unwrap();
     assert_eq!(bridge.read_to_end(), b"");
     bridge.exits(11);
@@ -308,5 +307,150 @@ fn a_reset_is_a_cut_behind_the_end_of_stdin_too() {
     });
     bridge.write(b"ping");
     bridge.stdin.take();
+    bridge.exits(11);
+}
+
+#[test]
+fn urgent_data_of_the_target_stays_in_its_place() {
+    for ended in [false, true] {
+        let (seen, told) = mpsc::channel::<()>();
+        let (release, released) = mpsc::channel::<()>();
+        let mut bridge = Bridge::open(&[], move |conn| {
+            conn.send("before");
+            told.recv_timeout(LIMIT).unwrap();
+            conn.send_urgent(b'!');
+            conn.send("behind");
+            if ended {
+                conn.finish_writing();
+            }
+            released.recv_timeout(LIMIT).unwrap();
+            conn.finish_writing();
+            assert_eq!(conn.read_to_end(), b"");
+        });
+        assert_eq!(bridge.read(6), b"before");
+        seen.send(()).unwrap();
+        assert_eq!(bridge.read(7), b"!behind", "the target has ended: {ended}");
+        if !ended {
+            let spent = bridge.child.cpu_of_a_second();
+            assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one second behind urgent data");
+        }
+        release.send(()).unwrap();
+        bridge.stdin.take();
+        assert_eq!(bridge.read_to_end(), b"");
+        bridge.exits(0);
+    }
+}
+
+#[test]
+fn urgent_data_in_a_download_loses_nothing_and_makes_nobody_spin() {
+    let pieces = || (0..8).map(|seed| noise(200_000, seed));
+    let mut bridge = Bridge::open(&[], move |conn| {
+        for piece in pieces() {
+            let (urgent, rest) = piece.split_first().unwrap();
+            conn.send_urgent(*urgent);
+            conn.send(rest);
+        }
+        conn.send_urgent(b'!');
+        conn.finish_writing();
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    // Nobody reads yet: the marks are met with the pipe full too.
+    thread::sleep(Duration::from_millis(300));
+    let spent = bridge.child.cpu_of_a_second();
+    assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one stalled second");
+    bridge.stdin.take();
+    let wanted: Vec<u8> = pieces().flatten().chain(*b"!").collect();
+    assert_same(&bridge.read_to_end(), &wanted);
+    bridge.exits(0);
+}
+
+#[test]
+fn behind_the_end_of_the_target_an_upload_that_it_takes_slowly_is_no_silence() {
+    for stdin_ends in [true, false] {
+        let mut bridge = Bridge::open(&["--linger", "200ms"], |conn| {
+            conn.shrink_receive_buffer();
+            conn.finish_writing();
+            let mut got = Vec::new();
+            for _ in 0..3 {
+                // A peer that does something else, for longer than the linger.
+                thread::sleep(Duration::from_millis(700));
+                got.extend(conn.read_exact(BIG / 8));
+            }
+            got.extend(conn.read_to_end());
+            assert_same(&got, &noise(BIG, 8));
+        });
+        assert_eq!(bridge.read_to_end(), b"");
+        let mut stdin = bridge.stdin.take().unwrap();
+        let writer = thread::spawn(move || stdin.write_all(&noise(BIG, 8)).map(|()| stdin));
+        bridge.stdin = Some(writer.join().unwrap().unwrap());
+        if stdin_ends {
+            bridge.stdin.take();
+        }
+        bridge.exits(0);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_while_all_is_silent_ends_it_with_the_linger() {
+    let mut bridge = Bridge::open(&["--linger", "200ms"], |conn| {
+        assert_same(&conn.read_to_any_end(), &noise(300_000, 9));
+    });
+    bridge.write(&noise(300_000, 9));
+    let start = Instant::now();
+    bridge.stdout.take();
+    assert_eq!(bridge.child.wait(LIMIT), Some(1), "{}", bridge.child.stderr());
+    let waited = start.elapsed();
+    assert!(waited > Duration::from_millis(150) && waited < Duration::from_secs(5), "{waited:?}");
+    bridge.exits(1);
+}
+
+#[test]
+fn a_target_that_speaks_to_a_reader_who_has_left_ends_it_at_once() {
+    let (left, told) = mpsc::channel::<()>();
+    let mut bridge = Bridge::open(&["-v", "--linger", "30s"], move |conn| {
+        told.recv_timeout(LIMIT).unwrap();
+        conn.send("more");
+        assert_eq!(conn.read_to_any_end(), b"ping");
+    });
+    bridge.write(b"ping");
+    bridge.stdout.take();
+    bridge.child.stderr_line(|line| line.contains("nobody reads standard output"), LIMIT);
+    left.send(()).unwrap();
+    let start = Instant::now();
+    assert_eq!(bridge.child.wait(LIMIT), Some(1), "{}", bridge.child.stderr());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    bridge.exits(1);
+}
+
+#[test]
+fn a_target_that_ends_without_a_word_to_a_reader_who_has_left_is_a_good_end() {
+    let mut bridge = Bridge::open(&["--linger", "5m"], |conn| {
+        assert_same(&conn.read_to_end(), &noise(300_000, 10));
+    });
+    bridge.stdout.take();
+    bridge.write(&noise(300_000, 10));
+    bridge.stdin.take();
+    bridge.exits(0);
+}
+
+#[test]
+fn an_answer_before_a_reset_is_written_and_called_cut_off() {
+    let (stopped, told) = mpsc::channel::<()>();
+    let (read, reset) = mpsc::channel::<()>();
+    let mut bridge = Bridge::open(&[], move |conn| {
+        conn.shrink_receive_buffer();
+        told.recv_timeout(LIMIT).unwrap();
+        conn.send(noise(300_000, 11));
+        reset.recv_timeout(LIMIT).unwrap();
+        // With so much unread a close is a reset.
+        conn.close();
+    });
+    let mut stdin = bridge.stdin.take().unwrap();
+    let upload = thread::spawn(move || stdin.write_all(&noise(BIG, 12)));
+    stopped.send(()).unwrap();
+    assert_same(&bridge.read(300_000), &noise(300_000, 11));
+    read.send(()).unwrap();
+    assert_eq!(bridge.read_to_end(), b"");
+    assert!(upload.join().unwrap().is_err(), "16 MiB were taken by nobody");
     bridge.exits(11);
 }

@@ -216,3 +216,21 @@ fn an_inherited_non_blocking_pipe_works_too() {
         assert_reads_noise(from);
     });
 }
+
+#[test]
+fn one_socketpair_whose_peer_has_said_all_and_left() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let again = theirs.try_clone().unwrap();
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.open("host:22");
+        assert_same(&conn.read_to_end(), &noise(SIZE, 2));
+    });
+    let mut child = {
+        let mut cmd = connect_via(&proxy, "host:22");
+        Running::start(cmd.stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(again)))
+    };
+    let mut to = ours;
+    in_time(LIMIT, move || to.write_all(&noise(SIZE, 2))).unwrap();
+    assert_eq!(child.wait(LIMIT), Some(0), "{}", child.stderr());
+    proxy.done();
+}

@@ -350,8 +350,15 @@ impl Running {
         wait_for(&mut self.child, span).is_none()
     }
 
+    /// CPU time of the program in the next second.
+    pub(crate) fn cpu_of_a_second(&self) -> Duration {
+        let before = self.cpu();
+        thread::sleep(Duration::from_secs(1));
+        self.cpu() - before
+    }
+
     /// CPU time spent so far, user and system (in ticks of 10 ms).
-    pub(crate) fn cpu(&self) -> Duration {
+    fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         // The second field is the name in parentheses; utime and stime are fields 14 and 15.
         let rest = stat.rsplit_once(") ").unwrap().1;

@@ -16,12 +16,12 @@ pub(crate) struct Origin {
 impl Origin {
     /// Sends back what it is sent, then ends its direction too.
     pub(crate) fn echo() -> Self {
-        Self::start(|stream| echo(&stream))
+        Self::serving(|stream| echo(&stream))
     }
 
     /// Speaks first, as sshd does, then echoes nothing and ends when the client does.
     pub(crate) fn greeting(words: &'static [u8]) -> Self {
-        Self::start(move |mut stream| {
+        Self::serving(move |mut stream| {
             stream.write_all(words).ok();
             stream.read_to_end(&mut Vec::new()).ok();
         })
@@ -30,7 +30,7 @@ impl Origin {
     /// A proxy that opens every tunnel and echoes what comes through it: for many connections, where a script
     /// would say the same for each.
     pub(crate) fn echoing_proxy() -> Self {
-        Self::start(|stream| {
+        Self::serving(|stream| {
             let mut conn = Conn::new(stream);
             conn.head();
             conn.send(OK);
@@ -38,7 +38,8 @@ impl Origin {
         })
     }
 
-    fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    /// Gives each connection to `serve`.
+    pub(crate) fn serving(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let serve = Arc::new(serve);

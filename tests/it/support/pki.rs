@@ -17,7 +17,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::real::serve_on_loopback;
+use super::origin::Origin;
 use super::{LIMIT, noise};
 
 /// What is right or wrong with a server's certificate.
@@ -31,7 +31,14 @@ pub(crate) enum Leaf {
     Expired,
     /// For `localhost`, signed by nobody else.
     SelfSigned,
+    /// As `SelfSigned`, and an authority by its own account: what `openssl req -x509` makes.
+    OwnAuthority,
+    /// As `Good`, with [`HOSTILE_NAME`] for its common name.
+    Hostile,
 }
+
+/// A name that a terminal would obey: a colour by the C1 control CSI, and a change of direction.
+pub(crate) const HOSTILE_NAME: &str = "evil\u{9b}31m\u{202e}gro\u{61c}\u{1b}[2J";
 
 /// The authority.
 pub(crate) struct Pki {
@@ -56,10 +63,17 @@ impl Pki {
         self.dir.path().join("ca.pem")
     }
 
+    /// The certificate that the server made last shows.
+    pub(crate) fn leaf_file(&self) -> PathBuf {
+        self.dir.path().join("leaf.pem")
+    }
+
     /// A TLS server that shows such a certificate.
     pub(crate) fn server(&self, leaf: Leaf) -> TlsServer {
         let key = KeyPair::generate().unwrap();
         let chain = self.chain(leaf, &key);
+        std::fs::write(self.leaf_file(), chain[0].pem()).unwrap();
+        let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(Into::into).collect();
         let fingerprint = Sha256::digest(&chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -69,35 +83,37 @@ impl Pki {
             .with_single_cert(chain, PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
             .unwrap();
         let config = Arc::new(config);
-        let port = serve_on_loopback(move |tcp| {
+        let origin = Origin::serving(move |tcp| {
             // A client that only looks at the handshake, or gives up on it, is what `check` is for.
             answer(tcp, Arc::clone(&config)).ok();
         });
-        TlsServer { port, fingerprint }
+        TlsServer { port: origin.port(), fingerprint }
     }
 
-    fn chain(&self, leaf: Leaf, key: &KeyPair) -> Vec<CertificateDer<'static>> {
+    fn chain(&self, leaf: Leaf, key: &KeyPair) -> Vec<Certificate> {
         let name = match leaf {
             Leaf::WrongName => "elsewhere.test",
-            Leaf::Good | Leaf::Expired | Leaf::SelfSigned => "localhost",
+            Leaf::Good | Leaf::Expired | Leaf::SelfSigned | Leaf::OwnAuthority | Leaf::Hostile => "localhost",
         };
         let mut names = vec![name.to_owned()];
         if !matches!(leaf, Leaf::WrongName) {
             names.push("127.0.0.1".to_owned());
         }
         let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
+        let common_name = if matches!(leaf, Leaf::Hostile) { HOSTILE_NAME } else { name };
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = match leaf {
-            Leaf::Expired => date_time_ymd(2021, 1, 1),
-            Leaf::Good | Leaf::WrongName | Leaf::SelfSigned => date_time_ymd(2049, 1, 1),
-        };
+        params.not_after = date_time_ymd(if matches!(leaf, Leaf::Expired) { 2021 } else { 2049 }, 1, 1);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         match leaf {
-            Leaf::SelfSigned => vec![params.self_signed(key).unwrap().into()],
-            Leaf::Good | Leaf::WrongName | Leaf::Expired => {
-                vec![params.signed_by(key, &self.issuer).unwrap().into(), self.intermediate.der().clone()]
+            Leaf::SelfSigned => vec![params.self_signed(key).unwrap()],
+            Leaf::OwnAuthority => {
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                vec![params.self_signed(key).unwrap()]
+            }
+            Leaf::Good | Leaf::WrongName | Leaf::Expired | Leaf::Hostile => {
+                vec![params.signed_by(key, &self.issuer).unwrap(), self.intermediate.clone()]
             }
         }
     }

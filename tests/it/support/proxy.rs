@@ -9,7 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::SendFlags;
+use rustix::net::sockopt::{
+    Timeout, set_socket_linger, set_socket_recv_buffer_size, set_socket_timeout,
+};
 
 use super::LIMIT;
 
@@ -201,6 +205,27 @@ impl Conn {
         }
     }
 
+    /// A byte of urgent data (RFC 9293 §3.8.5).
+    #[track_caller]
+    pub(crate) fn send_urgent(&mut self, byte: u8) {
+        assert_eq!(rustix::net::send(self.stream(), &[byte], SendFlags::OOB), Ok(1));
+    }
+
+    /// Sends until every buffer on the way is full and nobody empties them.
+    #[track_caller]
+    pub(crate) fn send_until_stopped(&mut self) {
+        self.stream().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let mut writes = std::iter::repeat_with(|| self.stream().write(&[b'x'; 64 * 1024]));
+        let stopped = writes.find_map(Result::err).map(|why| why.kind());
+        assert_eq!(stopped, Some(ErrorKind::WouldBlock));
+        self.stream().set_write_timeout(Some(LIMIT)).unwrap();
+    }
+
+    /// Lets little lie here unread, whatever the peer would like to send.
+    pub(crate) fn shrink_receive_buffer(&mut self) {
+        set_socket_recv_buffer_size(self.stream(), 64 * 1024).unwrap();
+    }
+
     /// The end of what this side sends (no matter if the peer has gone already).
     pub(crate) fn finish_writing(&mut self) {
         self.stream().shutdown(Shutdown::Write).ok();
@@ -269,6 +294,15 @@ impl Conn {
         let mut bytes = Vec::new();
         let end = self.stream().read_to_end(&mut bytes).map_err(|why| why.kind());
         assert_eq!(end, Err(ErrorKind::ConnectionReset), "behind {} bytes", bytes.len());
+    }
+
+    /// The peer ends the connection with a RST, soon; also where an end was read before, or where nothing is read.
+    #[track_caller]
+    pub(crate) fn expect_reset_unread(&mut self) {
+        let mut fds = [PollFd::new(self.stream(), PollFlags::empty())];
+        let soon = Timespec { tv_sec: 5, tv_nsec: 0 };
+        poll(&mut fds, Some(&soon)).unwrap();
+        assert!(fds[0].revents().contains(PollFlags::ERR), "no reset but {:?}", fds[0].revents());
     }
 
     /// Nothing more comes, not even an end, for `span`.

@@ -6,16 +6,14 @@
 //! and what it has started.
 
 use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread;
 
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use super::{LIMIT, closed_port};
+use super::closed_port;
 use process::{Process, open_dir};
 
 pub(crate) use process::{run, soon, tool};
@@ -310,19 +308,4 @@ impl DeadPort {
 
 fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
-}
-
-/// A port of 127.0.0.1 where each connection is given to `serve` in a thread of its own, for the rest of the test.
-pub(crate) fn serve_on_loopback(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            stream.set_read_timeout(Some(LIMIT)).ok();
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || serve(stream));
-        }
-    });
-    port
 }

@@ -22,10 +22,10 @@
 //! ```no_run
 //! use wimble::tunnel::{self, Config};
 //!
-//! # async fn example(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let target = "host.example:22".parse()?;
 //! let route = wimble::route::Route::Via("http://proxy.example:3128".parse()?);
-//! let tunnel = tunnel::open(&target, &route, &config, &mut ()).await?;
+//! let tunnel = tunnel::open(&target, &route, &Config::default(), &mut ()).await?;
 //! // The target's first bytes may have come with the proxy's answer.
 //! let (early, stream) = tunnel.into_early_and_stream();
 //! # drop((early, stream));

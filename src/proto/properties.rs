@@ -290,3 +290,34 @@ fn the_machine_can_be_moved_between_threads() {
     fn sendable<T: Send + Sync>(_: Arc<T>) {}
     sendable(Arc::new(Handshake::new(target(), fields(), None)));
 }
+
+/// `tests/fixtures/responses/`: what Squid 5.7, tinyproxy 1.11, Apache 2.4 and nginx 1.22 sent.
+#[test]
+fn r07_recorded_answers_of_real_proxies_mean_what_they_say() {
+    let banner = Bytes::from_static(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
+    let mut seen = 0;
+    for entry in std::fs::read_dir("tests/fixtures/responses").expect("the fixtures") {
+        let path = entry.expect("a fixture").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let code: u16 = name.rsplit('-').next().and_then(|code| code.parse().ok()).expect("NAME-CODE.http");
+        let sent = std::fs::read(&path).expect("bytes");
+        for cuts in [&[usize::MAX][..], &[1], &[7, 64]] {
+            match converse(std::slice::from_ref(&sent), cuts, false).end {
+                End::Open(status, early) => {
+                    assert_eq!(
+                        (status, &early),
+                        (code, &banner),
+                        "{name}: the target's banner came with the head"
+                    );
+                }
+                End::Refused(refusal) => {
+                    assert_eq!(refusal.status.code(), code, "{name}");
+                    assert_eq!(refusal.challenges.find("Basic").is_some(), code == 407, "{name}");
+                }
+                End::Failed(error) => panic!("{name}: {error:?}"),
+            }
+        }
+        seen += 1;
+    }
+    assert!(seen >= 12, "the fixtures are gone");
+}

@@ -1,4 +1,4 @@
-//! The person at the command line: words typed become a [`settings::Job`], and what came of it
+//! The person at the command line: words typed become a `Job`, and what came of it
 //! becomes sentences and an exit code.
 //!
 //! Refuses to know protocols, and to decide anything that a library user would want decided.

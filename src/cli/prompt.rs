@@ -46,8 +46,9 @@ impl Terminal {
     /// # Errors
     /// `Interrupted`: by Ctrl-C, which has been raised as a signal as well.
     pub(super) fn ask_secret(&mut self, prompt: &str) -> io::Result<Zeroizing<String>> {
-        write!(self.0, "{prompt}: ")?;
+        // Before the prompt: an answer may come at once, by expect.
         let hidden = Hidden::new(&self.0)?;
+        write!(self.0, "{prompt}: ")?;
         let read = self.line();
         drop(hidden);
         let (line, interrupted) = read?;

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -109,7 +109,9 @@ fn is_left_behind(path: &Path) -> bool {
         socket.set_nonblocking(true)?;
         socket.connect(&SockAddr::unix(path)?)
     };
-    connect().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
+    // To what is no socket at all, connecting is refused as well.
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    is_socket && connect().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Several listeners that are accepted from in turn.

@@ -109,6 +109,9 @@ pub async fn relay(
                     progress = true;
                 }
                 Poll::Ready(Ok(Moved::End)) => {
+                    if let Some(error) = refused.take_if(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+                        return Poll::Ready(Err(RelayError::Tunnel(error)));
+                    }
                     client.finish().map_err(RelayError::Client)?;
                     ending.target_ended(Instant::now());
                     progress = true;
@@ -177,6 +180,8 @@ struct Direction {
     /// Spliced out of the source and not yet into the sink.
     pipe: Option<Pipe>,
     carried: u64,
+    /// The runtime no longer knows whether the source is readable: only reading tells.
+    doubted: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -202,7 +207,7 @@ enum Side {
 
 impl Direction {
     fn new(early: Bytes) -> Self {
-        Self { pending: early, mode: Mode::Small { full: 0 }, pipe: None, carried: 0 }
+        Self { pending: early, mode: Mode::Small { full: 0 }, pipe: None, carried: 0, doubted: false }
     }
 
     /// One whose source is not listened to any more.
@@ -230,17 +235,27 @@ impl Direction {
             if let Mode::Over = self.mode {
                 return Poll::Pending;
             }
-            ready!(source.poll_read_ready(cx)).map_err(Side::Source)?;
+            if self.doubted {
+                ready!(tokio::task::coop::poll_proceed(cx)).made_progress();
+            } else {
+                ready!(source.poll_read_ready(cx)).map_err(Side::Source)?;
+            }
             let taken = match self.mode {
                 Mode::Bulk { .. } => match self.fill(source) {
                     // Out of a socket, splice stops at the mark of urgent data, for ever, and calls
                     // it the end once there is a FIN behind it. Reading goes on.
                     Ok(0) => self.read(source, sink, Stream::recv)?,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.read(source, sink, Stream::recv)?
+                        let read = self.read(source, sink, Stream::recv)?;
+                        if read.is_ok() {
+                            self.doubted = true;
+                            self.mode = Mode::Small { full: 0 };
+                        }
+                        read
                     }
                     filled => filled,
                 },
+                Mode::Small { .. } | Mode::Over if self.doubted => self.read(source, sink, Stream::recv)?,
                 Mode::Small { .. } | Mode::Over => self.read(source, sink, Stream::try_read)?,
             };
             match taken {
@@ -256,7 +271,10 @@ impl Direction {
                     }
                     return Poll::Ready(Ok(Moved::Some));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pause(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.doubted = false;
+                    self.pause();
+                }
                 Err(error) if splice::is_unsupported(&error) => self.mode = Mode::Small { full: 0 },
                 Err(error) => return Poll::Ready(Err(Side::Source(error))),
             }
@@ -305,7 +323,8 @@ impl Direction {
                 return Err(io::ErrorKind::Unsupported.into());
             }
         };
-        let taken = source.try_io(Interest::READABLE, || splice::splice(source, &pipe.write, CHUNK))?;
+        let splice = || splice::splice(source, &pipe.write, CHUNK);
+        let taken = if self.doubted { splice() } else { source.try_io(Interest::READABLE, splice) }?;
         pipe.held += taken;
         if let Mode::Bulk { burst } = &mut self.mode {
             *burst = burst.saturating_add(taken);

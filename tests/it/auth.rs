@@ -3,10 +3,11 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::support::proxy::{BASIC_407, OK, ScriptedProxy, authorization, basic};
+use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, basic, turn};
 use crate::support::{
-    Finished, LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish, wimble, wimble_through,
+    Finished, LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish, listening, wimble, wimble_through,
 };
 
 /// A proxy that asks once and then wants exactly these.
@@ -233,21 +234,30 @@ fn a_proxy_header_with_credentials_is_masked_too() {
     proxy.done();
 }
 
-/// Runs its arguments on a terminal of their own, which is none of 0, 1 and 2: these stay what they were.
-/// Types a line of `$TYPED` whenever "assword" shows, and writes what showed to `$SHOWN`.
+/// Runs its arguments in a session on a terminal of its own, which is none of 0, 1 and 2: these stay what they
+/// were. Types the next line of `$TYPED`, up to its newline or control character, whenever "assword" shows.
+/// Writes what showed to `$SHOWN`; the last line is what the terminal's modes are when the program has ended.
 const ON_A_TERMINAL: &str = r#"
-import os, pty, select, sys, time
+import os, pty, re, select, signal, sys, termios, time
 kept = [os.dup(fd) for fd in (0, 1, 2)]
 pid, terminal = pty.fork()
 if pid == 0:
-    # One more handle on the terminal, or it would hang up before anybody opens /dev/tty.
-    os.set_inheritable(os.dup(0), True)
-    for fd, own in enumerate(kept):
-        os.dup2(own, fd)
-    os.execv(sys.argv[1], sys.argv[1:])
+    # A shell: it leads the session and has the terminal when the program is gone.
+    program = os.fork()
+    if program == 0:
+        for fd, own in enumerate(kept):
+            os.dup2(own, fd)
+        os.execv(sys.argv[1], sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+    modes = termios.tcgetattr(0)[3]
+    names = [name for name in ("ECHO", "ICANON", "ISIG") if modes & getattr(termios, name)]
+    os.write(1, ("\n" + " ".join(names)).encode())
+    os._exit(code if code >= 0 else 128 - code)
 for fd in (*kept, 0, 1):
     os.close(fd)
-lines = os.environ["TYPED"].split("\n")
+lines = re.findall(r"[^\n\x03\x1c]*[\n\x03\x1c]", os.environ["TYPED"])
 shown = unseen = b""
 until = time.monotonic() + 20
 while time.monotonic() < until:
@@ -263,19 +273,27 @@ while time.monotonic() < until:
     unseen += new
     if b"assword" in unseen and unseen.rstrip(b" ").endswith(b":") and lines:
         unseen = b""
-        os.write(terminal, lines.pop(0).encode() + b"\n")
+        os.write(terminal, lines.pop(0).encode())
 with open(os.environ["SHOWN"], "wb") as file:
     file.write(shown)
+# Whoever still waits for a key is hung up.
+os.close(terminal)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
-/// `connect` on a terminal where these lines are typed: what it left behind, and what the terminal showed.
+/// `connect` on a terminal where these lines are typed: what it left behind (a signal is 128 and its number), and
+/// what the terminal showed meanwhile. Behind the end the terminal must be as it was.
+#[track_caller]
 fn on_a_terminal(cmd: &Command, typed: &str, stdin: &[u8]) -> (Finished, String) {
     let shown = tempfile::NamedTempFile::new().unwrap();
     let mut outer = wimble_through("python3", &["-c", ON_A_TERMINAL], cmd);
     outer.env("TYPED", typed).env("SHOWN", shown.path());
     let finished = finish(&mut outer, stdin, 2 * LIMIT);
-    (finished, std::fs::read_to_string(shown.path()).unwrap())
+    let shown = std::fs::read_to_string(shown.path()).unwrap();
+    let Some(shown) = shown.strip_suffix("\nECHO ICANON ISIG") else {
+        panic!("the terminal is not as it was: {shown:?}; {finished:?}")
+    };
+    (finished, shown.to_owned())
 }
 
 #[test]
@@ -292,7 +310,7 @@ fn a_proxy_that_asks_leads_to_a_prompt_on_the_terminal_itself() {
     });
     let mut cmd = connect_via(&proxy, "host:22");
     cmd.args(["-U", "aladdin"]);
-    let (finished, shown) = on_a_terminal(&cmd, "typed secret", b"stdin");
+    let (finished, shown) = on_a_terminal(&cmd, "typed secret\n", b"stdin");
     let finished = finished.exits(0);
     assert_eq!(finished.text(), "stdout", "the terminal showed {shown:?}");
     assert!(shown.contains("aladdin") && shown.contains("cave"), "whose password, for what realm: {shown:?}");
@@ -313,8 +331,158 @@ fn a_prompt_has_three_tries() {
     });
     let mut cmd = connect_via(&proxy, "host:22");
     cmd.args(["-U", "aladdin"]);
-    let (finished, shown) = on_a_terminal(&cmd, "one\ntwo\nthree\nfour", b"");
+    let (finished, shown) = on_a_terminal(&cmd, "one\ntwo\nthree\nfour\n", b"");
     finished.exits(6);
     assert_eq!(shown.matches("assword").count(), 3, "{shown:?}");
     proxy.done();
+}
+
+#[test]
+fn an_interrupt_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was() {
+    const BY_SIGINT: i32 = 128 + 2;
+    for typed in ["\x03", "half a sec\x03", "\x1c", "wrong\n\x03"] {
+        let guesses = typed.matches('\n').count();
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.expect_connect("host:22");
+            conn.send(BASIC_407);
+            for _ in 0..guesses {
+                conn.expect_connect("host:22");
+                conn.send(BASIC_407);
+            }
+            assert_eq!(conn.read_to_any_end(), b"", "something was sent behind {typed:?}");
+        });
+        let mut cmd = connect_via(&proxy, "host:22");
+        let (finished, shown) = on_a_terminal(cmd.args(["-U", "aladdin"]), typed, b"");
+        assert_eq!(finished.code, Some(BY_SIGINT), "{typed:?}: {finished:?}, {shown:?}");
+        assert!(!shown.contains("half a sec"), "the password was echoed: {shown:?}");
+        proxy.done();
+    }
+}
+
+/// Connections of which only the first gets the credentials, to be refused; the others must come without.
+fn refusing(connections: usize, preemptive: bool) -> ScriptedProxy {
+    let first = turn(move |conn: &mut Conn| {
+        let mut head = conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        if !preemptive {
+            assert!(authorization(&head).is_empty(), "{head:?}");
+            head = conn.expect_connect("host:22");
+            conn.send(BASIC_407);
+        }
+        assert_eq!(authorization(&head), [basic(NAME_AND_PASSWORD)]);
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    let other = || {
+        turn(|conn: &mut Conn| {
+            let head = conn.expect_connect("host:22");
+            assert!(authorization(&head).is_empty(), "refused credentials were sent again: {head:?}");
+            conn.send(BASIC_407);
+            assert_eq!(conn.read_to_any_end(), b"");
+        })
+    };
+    ScriptedProxy::in_turn(std::iter::once(first).chain((1..connections).map(|_| other())).collect())
+}
+
+/// A command with credentials in its environment, and with `--proxy-auth basic` or not.
+fn with_credentials(words: &[&str], preemptive: bool) -> Command {
+    let (name, password) = NAME_AND_PASSWORD.split_once(':').unwrap();
+    let mut cmd = wimble();
+    cmd.args(words).env("WIMBLE_PROXY_USER", name).env("WIMBLE_PROXY_PASSWORD", password);
+    if preemptive {
+        cmd.args(["--proxy-auth", "basic"]);
+    }
+    cmd
+}
+
+#[test]
+fn credentials_that_were_refused_are_not_sent_by_later_connections_of_a_forward() {
+    for preemptive in [false, true] {
+        let proxy = refusing(5, preemptive);
+        let words = ["forward", "--proxy", &proxy.url(), "0:host:22"];
+        let (running, port) = listening(&mut with_credentials(&words, preemptive));
+        for _ in 0..5 {
+            assert_eq!(Conn::to(port).read_to_any_end(), b"");
+        }
+        running.stderr_lines(5, |line| line.contains("407"), LIMIT);
+        proxy.done();
+    }
+}
+
+#[test]
+fn credentials_that_were_refused_are_not_sent_for_the_next_targets_of_a_check() {
+    for preemptive in [false, true] {
+        let proxy = refusing(3, preemptive);
+        let words = ["check", "--proxy", &proxy.url(), "--no-tls", "host:22", "host:22", "host:22"];
+        finish(&mut with_credentials(&words, preemptive), b"", LIMIT).exits(6);
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_secret_in_what_cannot_be_read_is_not_shown() {
+    let secrets = ["hunter2", "c2VjcmV0"];
+    let dead = "http://127.0.0.1:1";
+    for words in [
+        &["--proxy", "http://alice:hunter2"][..],
+        &["--proxy", "http://alice:hunter2:8080"],
+        &["--proxy", "http://alice:hunter2@proxy:port"],
+        &["--proxy", "http://alice:hunter2@pro xy"],
+        &["--proxy", "http://alice:hunter2@proxy/path"],
+        &["--proxy", "alice:hunter2"],
+        &["--proxy", dead, "--proxy-header", "Proxy-Authorization: Basic c2VjcmV0\r"],
+        &["--proxy", dead, "--proxy-header", "Proxy-Authorization Basic c2VjcmV0"],
+        &["--proxy", dead, "--proxy-header", "Basic c2VjcmV0: x"],
+    ] {
+        for command in [&["connect", "host:22"][..], &["check", "host:22"], &["forward", "0:host:22"]] {
+            let finished = finish(wimble().args(command).args(words).arg("-vv"), b"", LIMIT).fails(2);
+            let shown = secrets.iter().find(|secret| finished.stderr.contains(*secret));
+            assert_eq!(shown, None, "{words:?}: {}", finished.stderr);
+        }
+    }
+    for variable in ["WIMBLE_PROXY", "https_proxy", "ALL_PROXY"] {
+        let mut cmd = wimble();
+        let finished =
+            finish(cmd.args(["connect", "host:22"]).env(variable, "http://alice:hunter2"), b"", LIMIT);
+        let finished = finished.fails(2).says(variable);
+        assert!(!finished.stderr.contains("hunter2"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn credentials_made_by_hand_are_the_only_ones() {
+    for preemptive in [false, true] {
+        let proxy = ScriptedProxy::start(|conn| {
+            assert_eq!(authorization(&conn.open("host:22")), ["Bearer tok"]);
+        });
+        let words = ["connect", "--proxy", &proxy.url(), "--proxy-header", "proxy-authorization: Bearer tok"];
+        finish(with_credentials(&words, preemptive).arg("host:22"), b"", LIMIT).exits(0);
+        proxy.done();
+
+        let proxy = ScriptedProxy::start(|conn| {
+            assert_eq!(authorization(&conn.expect_connect("host:22")), ["Bearer tok"]);
+            conn.send(BASIC_407);
+            assert_eq!(conn.read_to_any_end(), b"");
+        });
+        let words = ["connect", "--proxy", &proxy.url(), "--proxy-header", "Proxy-Authorization: Bearer tok"];
+        finish(with_credentials(&words, preemptive).arg("host:22"), b"", LIMIT).fails(6);
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_407_that_nobody_answers_is_not_read_to_its_end() {
+    for options in [&["--proxy-auth", "none", "-U", "aladdin:secret"][..], &[]] {
+        let proxy = ScriptedProxy::start(|conn| {
+            conn.expect_connect("host:22");
+            conn.send(
+                "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 500\r\n\r\n",
+            );
+            assert_eq!(conn.read_to_any_end(), b"");
+        });
+        let start = Instant::now();
+        let finished = finish(connect_via(&proxy, "host:22").arg("-q").args(options), b"", LIMIT).exits(6);
+        assert!(finished.stderr.contains("407"), "{}", finished.stderr);
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        proxy.done();
+    }
 }

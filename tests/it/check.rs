@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::pki::{HOSTILE_NAME, Leaf, Pki};
 use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, turn};
 use crate::support::{Finished, LIMIT, closed_port, finish, wimble};
 
@@ -298,4 +299,45 @@ fn control_characters_from_the_network_are_escaped() {
             proxy.done();
         }
     }
+}
+
+/// `check --json` of a TLS server without a proxy.
+fn check_directly(port: u16, options: &[&str]) -> Command {
+    check("direct", &[&["--json", &format!("localhost:{port}")], options].concat())
+}
+
+#[test]
+fn names_in_a_certificate_are_safe_to_look_at_and_still_what_they_are() {
+    let pki = Pki::new();
+    let server = pki.server(Leaf::Hostile);
+    let finished = finish(&mut check_directly(server.port(), &["--insecure"]), b"", LIMIT).exits(0);
+    let dangerous = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{61c}".contains(c);
+    assert_eq!(finished.text().chars().find(|c| dangerous(*c)), None, "{:?}", finished.text());
+    let report = report(&finished);
+    let subject = report["tls"]["chain"][0]["subject"].as_str().unwrap_or_else(|| panic!("{report}"));
+    assert!(subject.contains(HOSTILE_NAME), "{subject:?}");
+
+    let target = format!("localhost:{}", server.port());
+    let finished = finish(&mut check("direct", &["-vv", "--insecure", &target]), b"", LIMIT).exits(0);
+    let said = format!("{}{}", finished.text(), finished.stderr);
+    assert_eq!(said.chars().find(|c| dangerous(*c)), None, "{said:?}");
+    assert!(said.contains("evil"), "{said:?}");
+}
+
+#[test]
+fn the_very_certificate_that_is_shown_can_be_trusted_by_a_file() {
+    let pki = Pki::new();
+    let file = |pki: &Pki| pki.leaf_file().to_str().unwrap().to_owned();
+    for leaf in [Leaf::SelfSigned, Leaf::OwnAuthority] {
+        let server = pki.server(leaf);
+        let given = ["--cacert", &file(&pki)];
+        let report = report(&finish(&mut check_directly(server.port(), &given), b"", LIMIT).exits(0));
+        assert_eq!(report["tls"]["chain"][0]["sha256"], server.fingerprint(), "{leaf:?}: {report}");
+        // For its own names, and not where another is shown.
+        let elsewhere = [&given[..], &["--sni", "elsewhere.test"]].concat();
+        finish(&mut check_directly(server.port(), &elsewhere), b"", LIMIT).exits(10);
+        finish(&mut check_directly(Pki::new().server(leaf).port(), &given), b"", LIMIT).exits(10);
+    }
+    let server = pki.server(Leaf::Expired);
+    finish(&mut check_directly(server.port(), &["--cacert", &file(&pki)]), b"", LIMIT).exits(10);
 }

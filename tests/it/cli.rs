@@ -203,3 +203,25 @@ fn the_log_escapes_what_the_network_sends() {
     assert_eq!(control, None, "{:?}", finished.stderr);
     proxy.done();
 }
+
+#[test]
+fn a_proxy_that_explains_itself_at_any_length_is_cut_short() {
+    for (code, status) in [(7, "403"), (8, "502"), (6, "407")] {
+        let answer = format!("HTTP/1.1 {status} {}\r\nContent-Length: 0\r\n\r\n", "n".repeat(200_000));
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.expect_connect("host:22");
+            conn.send_in_vain(answer);
+            conn.read_to_any_end();
+        });
+        let finished = finish(&mut connect_via(&proxy, "host:22"), b"", LIMIT).fails(code).says(status);
+        assert!(finished.stderr.len() < 1000, "{} bytes on stderr", finished.stderr.len());
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_keepalive_beyond_what_the_system_knows_is_no_reason_to_fail() {
+    for keepalive in ["12h", "30d", "1ms", "0"] {
+        assert_eq!(said_with(&["--keepalive", keepalive]), "");
+    }
+}

@@ -1,6 +1,8 @@
 //! Where the proxy comes from: flags, variables in their order, and who is exempt.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use crate::support::proxy::{ScriptedProxy, turn};
@@ -183,4 +185,29 @@ fn a_target_behind_no_proxy_at_all_is_exempt_from_needing_one() {
     cmd.args(["connect", "127.0.0.1", &target.port().to_string()]).env("no_proxy", "127.0.0.1");
     assert_eq!(finish(&mut cmd, b"", LIMIT).exits(0).text(), "direct");
     target.done();
+}
+
+#[test]
+fn an_empty_no_proxy_leaves_the_word_to_the_other() {
+    for (empty, full) in [("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")] {
+        let target = ScriptedProxy::start(|conn| conn.send("direct"));
+        let mut cmd = wimble();
+        cmd.args(["connect", "127.0.0.1", &target.port().to_string()])
+            .env("https_proxy", dead())
+            .env(empty, "")
+            .env(full, "127.0.0.1");
+        assert_eq!(finish(&mut cmd, b"", LIMIT).exits(0).text(), "direct", "{full}");
+        target.done();
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_told_and_not_passed_over() {
+    let proxy = ScriptedProxy::untouched();
+    let mut cmd = wimble();
+    cmd.args(["connect", "host:22"])
+        .env("https_proxy", OsStr::from_bytes(b"http://\xff:1"))
+        .env("ALL_PROXY", proxy.url());
+    finish(&mut cmd, b"", LIMIT).fails(2).says("https_proxy");
+    proxy.done();
 }

@@ -16,8 +16,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, ScriptedProxy, turn};
 use crate::support::{
-    LIMIT, Running, assert_is_an_error, assert_same, closed_port, in_time, listening, listening_port, noise, readable, wimble,
-    wimble_through,
+    LIMIT, Running, assert_is_an_error, assert_same, closed_port, in_time, listening, listening_port, noise,
+    readable, wimble, wimble_through, write_until_stopped,
 };
 
 fn forward(proxy: &str, args: &[&str]) -> Command {
@@ -443,34 +443,44 @@ fn a_unix_socket_is_gone_behind_a_good_end() {
 
 #[test]
 fn urgent_data_of_the_target_stays_in_its_place_behind_a_download_too() {
-    for ended in [false, true] {
-        let (read, told) = mpsc::channel::<()>();
-        let proxy = ScriptedProxy::start(move |conn| {
-            conn.open("host:22");
-            conn.send(noise(3_000_000, 1));
+    // A reader that pauses, so that the mark and all that is behind it arrive before they are carried.
+    const BEFORE: usize = 3_000_000;
+    const PAUSE: usize = 2_000_000;
+    const BEHIND: usize = 100_000;
+    const ROUNDS: u64 = 8;
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.open("host:22");
+        for round in 0..ROUNDS {
+            conn.send(noise(BEFORE, round));
             conn.send_urgent(b'!');
-            conn.send(noise(300_000, 2));
-            if ended {
-                conn.finish_writing();
+            conn.send(noise(BEHIND, round + ROUNDS));
+            if round < ROUNDS - 1 {
+                assert_eq!(conn.read_exact(4), b"next");
             }
-            told.recv_timeout(LIMIT).unwrap();
-            conn.finish_writing();
-            assert_eq!(conn.read_to_end(), b"");
-        });
-        let (running, port) = listening(&mut forward(&proxy.url(), &["--half-close-delay", "0", "0:host:22"]));
-        let mut conn = Conn::to(port);
-        assert_same(&conn.read_exact(3_000_000), &noise(3_000_000, 1));
+        }
+        conn.finish_writing();
+        assert_eq!(conn.read_to_end(), b"");
+    });
+    let (running, port) = listening(&mut forward(&proxy.url(), &["--half-close-delay", "0", "0:host:22"]));
+    let mut conn = Conn::to(port);
+    for round in 0..ROUNDS {
+        let before = noise(BEFORE, round);
+        assert_same(&conn.read_exact(PAUSE), &before[..PAUSE]);
+        thread::sleep(Duration::from_millis(300));
+        assert_same(&conn.read_exact(BEFORE - PAUSE), &before[PAUSE..]);
         assert_eq!(conn.read_exact(1), b"!");
-        assert_same(&conn.read_exact(300_000), &noise(300_000, 2));
-        if !ended {
+        assert_same(&conn.read_exact(BEHIND), &noise(BEHIND, round + ROUNDS));
+        if round == 0 {
             let spent = running.cpu_of_a_second();
             assert!(spent < Duration::from_millis(50), "{spent:?} of CPU in one second behind urgent data");
         }
-        read.send(()).unwrap();
-        assert_eq!(conn.read_to_end(), b"");
-        conn.finish_writing();
-        proxy.done();
+        if round < ROUNDS - 1 {
+            conn.send("next");
+        }
     }
+    assert_eq!(conn.read_to_end(), b"");
+    conn.finish_writing();
+    proxy.done();
 }
 
 #[test]
@@ -552,7 +562,7 @@ fn a_reset_of_the_client_is_passed_on_though_the_target_takes_nothing() {
     });
     let (mut running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
     let mut conn = Conn::to(port);
-    conn.send_until_stopped();
+    write_until_stopped(conn.stream());
     conn.reset();
     stopped.send(()).unwrap();
     proxy.done();
@@ -598,7 +608,7 @@ fn an_answer_before_a_reset_arrives_and_does_not_look_complete() {
         let (_running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
         let mut conn = Conn::to(port);
         if uploads {
-            conn.send_until_stopped();
+            write_until_stopped(conn.stream());
         } else {
             conn.send("a word that is not read");
         }
@@ -616,7 +626,7 @@ fn an_answer_that_a_reset_overtakes_does_not_look_complete() {
         let (_running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
         let mut conn = Conn::to(port);
         if uploads {
-            conn.send_until_stopped();
+            write_until_stopped(conn.stream());
         } else {
             conn.send("a word that is not read");
         }

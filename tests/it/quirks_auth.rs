@@ -1,6 +1,7 @@
 //! What real proxies do when they want credentials: the rows of PROTOCOL.md's table about 407, by their numbers.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::quirks::{BANNER, fails};
 use crate::support::proxy::{BASIC_407, Conn, ScriptedProxy, authorization, basic, turn};
@@ -244,4 +245,39 @@ fn q47_a_proxy_that_closes_after_each_refusal_costs_one_connection_more() {
 #[test]
 fn q41_a_folded_challenge_is_unfolded() {
     stays_behind(&challenge("Proxy-Authenticate: NTLM,\r\n Basic\r\n\trealm=\"x\"\r\n"));
+}
+
+#[test]
+fn a_realm_without_quotes_may_be_several_words() {
+    stays_behind(&challenge("Proxy-Authenticate: Basic realm=Squid proxy\r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: NTLM, Basic realm=Squid proxy-caching web server \r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: Digest realm=a b, nonce=c, Basic realm=a b\r\n"));
+    reconnects_behind(
+        "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=Squid proxy\r\nConnection: close\r\n\r\n",
+    );
+}
+
+#[test]
+fn a_flood_of_challenges_is_over_in_time() {
+    let parameters: String = (0..24_000).map(|n| format!("a{n:05x}=x,")).collect();
+    let floods = [
+        format!("Basic {parameters}"),
+        format!("Digest {parameters}"),
+        "a,".repeat(120_000),
+        "a=".repeat(120_000),
+    ];
+    for flood in floods {
+        let answer = challenge(&format!("Proxy-Authenticate: {flood}\r\n"));
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.expect_connect("host:22");
+            conn.send_in_vain(&answer);
+            conn.finish_writing();
+            conn.read_to_any_end();
+        });
+        let limit = Duration::from_secs(5);
+        let mut cmd = connect_as(&proxy, "host:22");
+        let finished = finish(cmd.args(["--proxy-timeout", "5s"]), b"", limit).fails(6);
+        assert!(finished.stderr.len() < 1000, "{} bytes on stderr", finished.stderr.len());
+        proxy.done();
+    }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::proxy::{Conn, ScriptedProxy};
-use crate::support::{LIMIT, Running, assert_same, connect_via, finish, in_time, noise};
+use crate::support::{LIMIT, Running, assert_same, connect_via, finish, in_time, noise, write_until_stopped};
 
 /// A running `connect` with pipes, whose tunnel is open: the target has said "up".
 struct Bridge {
@@ -367,25 +367,27 @@ fn urgent_data_in_a_download_loses_nothing_and_makes_nobody_spin() {
 #[test]
 fn behind_the_end_of_the_target_an_upload_that_it_takes_slowly_is_no_silence() {
     for stdin_ends in [true, false] {
-        let mut bridge = Bridge::open(&["--linger", "200ms"], |conn| {
+        let upload = noise(BIG, 8);
+        let mut bridge = Bridge::open(&["--linger", "400ms"], |conn| {
             conn.shrink_receive_buffer();
+            // It ends when the upload is under way.
+            let mut got = conn.read_exact(1);
             conn.finish_writing();
-            let mut got = Vec::new();
-            for _ in 0..3 {
+            for _ in 0..2 {
                 // A peer that does something else, for longer than the linger.
-                thread::sleep(Duration::from_millis(700));
-                got.extend(conn.read_exact(BIG / 8));
+                thread::sleep(Duration::from_millis(1200));
+                got.extend(conn.read_exact(BIG / 4));
             }
             got.extend(conn.read_to_end());
             assert_same(&got, &noise(BIG, 8));
         });
-        assert_eq!(bridge.read_to_end(), b"");
         let mut stdin = bridge.stdin.take().unwrap();
-        let writer = thread::spawn(move || stdin.write_all(&noise(BIG, 8)).map(|()| stdin));
-        bridge.stdin = Some(writer.join().unwrap().unwrap());
+        let stdin = in_time(LIMIT, move || stdin.write_all(&upload).map(|()| stdin));
+        bridge.stdin = Some(stdin.unwrap_or_else(|why| panic!("{why}: {}", bridge.child.stderr())));
         if stdin_ends {
             bridge.stdin.take();
         }
+        assert_eq!(bridge.read_to_end(), b"");
         bridge.exits(0);
     }
 }
@@ -445,12 +447,10 @@ fn an_answer_before_a_reset_is_written_and_called_cut_off() {
         // With so much unread a close is a reset.
         conn.close();
     });
-    let mut stdin = bridge.stdin.take().unwrap();
-    let upload = thread::spawn(move || stdin.write_all(&noise(BIG, 12)));
+    write_until_stopped(bridge.stdin.as_ref().unwrap());
     stopped.send(()).unwrap();
     assert_same(&bridge.read(300_000), &noise(300_000, 11));
     read.send(()).unwrap();
     assert_eq!(bridge.read_to_end(), b"");
-    assert!(upload.join().unwrap().is_err(), "16 MiB were taken by nobody");
     bridge.exits(11);
 }

@@ -247,3 +247,34 @@ fn a_signal_ends_it() {
         assert_eq!(running.wait(LIMIT), Some(0), "{}", running.stderr());
     }
 }
+
+#[test]
+fn an_address_that_is_denied_is_denied_however_it_is_written() {
+    let origin = Origin::echo();
+    let (_running, port) = listening(&mut serve(&["--deny", "127.0.0.1:*"]));
+    for host in [
+        "127.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:FFFF:127.0.0.1]",
+        "127.1",
+        "127.0.1",
+        "127.0.0.1.",
+        "2130706433",
+        "0x7f.0.0.1",
+        "0x7f000001",
+        "0X7F.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.0.0.0x1",
+        "127.0.0.01",
+        "0",
+    ] {
+        let (_, head) = asked(port, connect_request(&format!("{host}:{}", origin.port()), ""));
+        assert!(["403", "400"].contains(&&head[9..12]), "{host}: {head}");
+    }
+    // The control: without a rule IPv4 in IPv6 is a way to the target.
+    let (_running, port) = listening(&mut serve(&[]));
+    let (_, head) = asked(port, connect_request(&format!("[::ffff:127.0.0.1]:{}", origin.port()), ""));
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+}

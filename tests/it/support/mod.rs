@@ -232,6 +232,17 @@ pub(crate) fn readable(fd: &impl AsFd, within: Duration) -> bool {
     poll(&mut fds, Some(&timeout)).unwrap_or(0) > 0
 }
 
+/// Writes until every buffer on the way is full and nobody empties them.
+#[track_caller]
+pub(crate) fn write_until_stopped(mut to: impl Write + AsFd) {
+    let calm = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
+    let takes_more = |fd: &_| poll(&mut [PollFd::new(fd, PollFlags::OUT)], Some(&calm)).unwrap() > 0;
+    while takes_more(&to) {
+        // No more than a pipe that is ready takes without waiting.
+        to.write_all(&[b'x'; 4096]).unwrap();
+    }
+}
+
 /// A started child whose stderr is read line by line; killed and reaped when dropped.
 ///
 /// stdin and stdout are what the command says (`Stdio::piped()` ones are there for the taking).

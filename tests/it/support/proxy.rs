@@ -11,9 +11,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
-use rustix::net::sockopt::{
-    Timeout, set_socket_linger, set_socket_recv_buffer_size, set_socket_timeout,
-};
+use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_recv_buffer_size, set_socket_timeout};
 
 use super::LIMIT;
 
@@ -209,16 +207,6 @@ impl Conn {
     #[track_caller]
     pub(crate) fn send_urgent(&mut self, byte: u8) {
         assert_eq!(rustix::net::send(self.stream(), &[byte], SendFlags::OOB), Ok(1));
-    }
-
-    /// Sends until every buffer on the way is full and nobody empties them.
-    #[track_caller]
-    pub(crate) fn send_until_stopped(&mut self) {
-        self.stream().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-        let mut writes = std::iter::repeat_with(|| self.stream().write(&[b'x'; 64 * 1024]));
-        let stopped = writes.find_map(Result::err).map(|why| why.kind());
-        assert_eq!(stopped, Some(ErrorKind::WouldBlock));
-        self.stream().set_write_timeout(Some(LIMIT)).unwrap();
     }
 
     /// Lets little lie here unread, whatever the peer would like to send.

@@ -3,6 +3,7 @@
 //! [`challenge`] reads what the proxy offers, a file per scheme makes the answer, and the
 //! [`Authenticator`] picks, answers and gives up. All of it is pure: no message, no connection,
 //! no clock. Schemes don't know each other.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod basic;
 pub mod challenge;

@@ -5,6 +5,7 @@
 pub mod bridge;
 pub mod dial;
 pub mod ending;
+mod flow;
 pub mod http1;
 pub mod listen;
 pub mod relay;

@@ -5,8 +5,9 @@
 
 use bytes::Bytes;
 
-use super::head::{self, Class, RequestFields, ResponseHead, Status};
+use super::head::{Class, ResponseHead, Status};
 use super::limits::{MAX_ATTEMPTS, MAX_INTERIM};
+use super::request::{self, RequestFields};
 use crate::auth::{Challenges, Credentials};
 use crate::authority::Authority;
 
@@ -79,7 +80,7 @@ impl Exchange {
         }
         self.attempts += 1;
         self.interim = 0;
-        Ok(head::encode(&self.target, &self.fields, self.credentials.as_ref()))
+        Ok(request::encode(&self.target, &self.fields, self.credentials.as_ref()))
     }
 
     /// Judges a response.

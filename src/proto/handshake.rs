@@ -23,7 +23,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::content::{self, Discard, Discarded, Persistence};
 use super::exchange::{Exchange, ExchangeError, Refusal, Verdict, refusal};
-use super::head::{self, HeadError, RequestFields, ResponseHead, Scan};
+use super::head::{self, HeadError, ResponseHead, Scan};
+use super::request::{self, RequestFields};
 use crate::auth::{Challenges, Credentials};
 use crate::authority::Authority;
 
@@ -172,7 +173,7 @@ impl Handshake {
         match state {
             State::SendRequest => {
                 let request = self.exchange.request()?;
-                head::log_request(&request);
+                request::log(&request);
                 Ok(Transition::Yield(State::ExpectHead(Scan::default()), Step::Transmit(request)))
             }
             State::ExpectHead(scan) => self.expect_head(scan),
@@ -211,7 +212,7 @@ impl Handshake {
             };
         };
         let _head = self.buffer.split_to(length);
-        head::log_response(&head);
+        head::log(&head);
         match self.exchange.response(&head)? {
             Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),
             Verdict::Open => {

@@ -1,134 +1,15 @@
-//! Heads: CONNECT requests out, response heads in.
+//! Response heads in.
 //!
 //! Knows the grammar of RFC 9112 §2–5 and where real proxies stray from it. The fields are read
 //! by httparse; finding the end of a head, so that what follows stays untouched, is ours.
 //! Refuses to know what a status means for a tunnel (`exchange`) and content (`content`).
 
-use std::fmt;
-
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_QUOTE};
-use crate::auth::Credentials;
-use crate::authority::Authority;
-
-/// A field of a request, as one line: the name is a token, the value has no control characters.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Field {
-    name: String,
-    value: String,
-}
-
-/// A value that may be a secret does not show.
-impl fmt::Debug for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = if is_harmless(&self.name) { &self.value } else { "[redacted]" };
-        write!(f, "{}: {value}", self.name)
-    }
-}
-
-/// Why a text is no field that may be added to a CONNECT request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FieldError {
-    /// No colon.
-    #[error("a header is NAME: VALUE")]
-    NoColon,
-    /// The name is no token (RFC 9110 §5.6.2). It is not quoted: a value may stand in its place.
-    #[error("what stands before the colon is not a header name")]
-    Name,
-    /// CR, LF, NUL or another control character: it could begin a line of its own.
-    #[error("a header value cannot contain control characters")]
-    Value,
-    /// A field that CONNECT must not have, or must have exactly once.
-    #[error("{0} is not for the user to set on CONNECT")]
-    Reserved(&'static str),
-}
-
-impl Field {
-    /// Checks a name and a value; white space around the value is dropped (RFC 9110 §5.5).
-    ///
-    /// # Errors
-    /// [`FieldError`]: whatever could end the line, and the fields that make a CONNECT ambiguous.
-    pub fn new(name: &str, value: &str) -> Result<Self, FieldError> {
-        let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(tchar) {
-            return Err(FieldError::Name);
-        }
-        if value.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(FieldError::Value);
-        }
-        // RFC 9110 §9.3.6: CONNECT has no content; RFC 9112 §3.2: exactly one Host.
-        for reserved in ["Host", "Content-Length", "Transfer-Encoding"] {
-            if name.eq_ignore_ascii_case(reserved) {
-                return Err(FieldError::Reserved(reserved));
-            }
-        }
-        Ok(Self { name: name.into(), value: value.trim_matches([' ', '\t']).into() })
-    }
-}
-
-impl Field {
-    /// Whether it is the field that credentials are sent in.
-    pub fn is_authorization(&self) -> bool {
-        self.name.eq_ignore_ascii_case("Proxy-Authorization")
-    }
-}
-
-impl std::str::FromStr for Field {
-    type Err = FieldError;
-
-    fn from_str(text: &str) -> Result<Self, FieldError> {
-        let (name, value) = text.split_once(':').ok_or(FieldError::NoColon)?;
-        Self::new(name, value)
-    }
-}
-
-/// What a CONNECT request carries beside its target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestFields(Vec<Field>);
-
-impl RequestFields {
-    /// In the order they are sent.
-    pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
-        Self(fields.into_iter().collect())
-    }
-}
-
-/// Writes a CONNECT request: no content, no Content-Length, no Transfer-Encoding (RFC 9110
-/// §9.3.6), and no Proxy-Connection (RFC 9112 appendix C.2.2).
-pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Option<&Credentials>) -> Bytes {
-    let mut head = BytesMut::with_capacity(256);
-    let mut line = |parts: [&str; 3]| {
-        parts.iter().for_each(|part| head.put_slice(part.as_bytes()));
-        head.put_slice(b"\r\n");
-    };
-    let target = target.to_string();
-    line(["CONNECT ", &target, " HTTP/1.1"]);
-    line(["Host: ", &target, ""]);
-    if let Some(credentials) = credentials {
-        line(["Proxy-Authorization: ", credentials.expose(), ""]);
-    }
-    for field in &fields.0 {
-        line([&field.name, ": ", &field.value]);
-    }
-    line(["", "", ""]);
-    head.freeze()
-}
-
-/// The lines of a request, for `-vv`: the values of fields that may hold a secret are masked.
-pub(super) fn log_request(head: &[u8]) {
-    if tracing::enabled!(tracing::Level::TRACE) {
-        for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {
-            match line.split_once(": ") {
-                Some((name, _)) if !is_harmless(name) => tracing::trace!("> {name}: [masked]"),
-                Some(_) | None => tracing::trace!("> {line}"),
-            }
-        }
-    }
-}
 
 /// The lines of a response, for `-vv`.
-pub(super) fn log_response(head: &ResponseHead) {
+pub(super) fn log(head: &ResponseHead) {
     if tracing::enabled!(tracing::Level::TRACE) {
         let version = if head.http_1_0 { "1.0" } else { "1.1" };
         tracing::trace!("< HTTP/{version} {} {}", head.status, head.reason);
@@ -136,13 +17,6 @@ pub(super) fn log_response(head: &ResponseHead) {
             tracing::trace!("< {name}: {value}");
         }
     }
-}
-
-/// Fields that hold no secret; whatever else a user adds may be a token.
-fn is_harmless(name: &str) -> bool {
-    ["Host", "User-Agent", "Via", "Connection", "Proxy-Connection", "Accept"]
-        .iter()
-        .any(|harmless| harmless.eq_ignore_ascii_case(name))
 }
 
 /// A status code: three digits.
@@ -475,25 +349,5 @@ mod tests {
         assert_eq!(Status(499).class(), Class::ClientError);
         assert_eq!(Status(799).class(), Class::ServerError);
         assert_eq!(Status(0).class(), Class::ServerError);
-    }
-
-    #[test]
-    fn r01_to_r04_r16_the_request_is_exactly_this() {
-        let target: Authority = "[::1]:22".parse().expect("a target");
-        let fields = RequestFields::new(Field::new("User-Agent", "wimble/x"));
-        assert_eq!(
-            encode(&target, &fields, None),
-            "CONNECT [::1]:22 HTTP/1.1\r\nHost: [::1]:22\r\nUser-Agent: wimble/x\r\n\r\n"
-        );
-    }
-
-    #[test]
-    fn a_field_cannot_end_its_line_or_reframe_the_request() {
-        assert_eq!("X: a\r\nY: b".parse::<Field>(), Err(FieldError::Value));
-        assert_eq!("X: a\0".parse::<Field>(), Err(FieldError::Value));
-        assert_eq!("X Y: a".parse::<Field>(), Err(FieldError::Name));
-        assert_eq!("no colon".parse::<Field>(), Err(FieldError::NoColon));
-        assert_eq!("hOst: x".parse::<Field>(), Err(FieldError::Reserved("Host")));
-        assert_eq!("Content-length: 5".parse::<Field>(), Err(FieldError::Reserved("Content-Length")));
     }
 }

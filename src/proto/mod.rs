@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod handshake;
 pub mod head;
 pub mod limits;
+pub mod request;
 
 #[cfg(test)]
 mod properties;
@@ -18,4 +19,5 @@ mod properties;
 pub use accept::{Accept, AcceptError, ConnectRequest};
 pub use exchange::{Exchange, Refusal};
 pub use handshake::{Handshake, HandshakeError, Step};
-pub use head::{Field, FieldError, RequestFields, ResponseHead, Status};
+pub use head::{ResponseHead, Status};
+pub use request::{Field, FieldError, RequestFields};

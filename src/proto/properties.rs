@@ -7,9 +7,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::handshake::{Handshake, HandshakeError, Step};
-use super::head::{Field, RequestFields};
 use super::limits::{MAX_ATTEMPTS, MAX_HEAD};
-use super::{Accept, Refusal};
+use super::{Accept, Field, Refusal, RequestFields};
 use crate::auth::Credentials;
 use crate::authority::Authority;
 

@@ -247,6 +247,9 @@ if pid == 0:
     if program == 0:
         for fd, own in enumerate(kept):
             os.dup2(own, fd)
+        # A background job of a script has SIGINT ignored; a person's terminal has not.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         os.execv(sys.argv[1], sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)

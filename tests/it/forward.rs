@@ -1,26 +1,20 @@
 //! `forward`: local listeners, one tunnel for each connection, and how the listener lives on.
 
-use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
-
 use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, ScriptedProxy, turn};
 use crate::support::{
-    LIMIT, Running, assert_is_an_error, assert_same, closed_port, in_time, listening, listening_port, noise,
-    readable, wimble, wimble_through, write_until_stopped,
+    LIMIT, Running, assert_same, closed_port, in_time, listening, listening_port, noise, readable, wimble,
+    wimble_through,
 };
 
-fn forward(proxy: &str, args: &[&str]) -> Command {
+pub(crate) fn forward(proxy: &str, args: &[&str]) -> Command {
     let mut cmd = wimble();
     cmd.args(["forward", "--proxy", proxy]).args(args);
     cmd
@@ -28,7 +22,7 @@ fn forward(proxy: &str, args: &[&str]) -> Command {
 
 /// Sends a word through a forward that leads to an echo.
 #[track_caller]
-fn echoes(conn: &mut Conn) {
+pub(crate) fn echoes(conn: &mut Conn) {
     conn.send("hello");
     assert_eq!(conn.read_exact(5), b"hello");
 }
@@ -92,23 +86,6 @@ fn ipv6_stands_in_brackets() {
     assert!(line.ends_with(" -> [2001:db8::1]:22"), "{line}");
     Conn::new(TcpStream::connect(("::1", listening_port(&line))).unwrap()).read_to_any_end();
     proxy.done();
-}
-
-#[test]
-fn a_unix_socket_listens_too() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("tunnel");
-    let proxy = Origin::echoing_proxy();
-    let spec = format!("unix:{}:host:22", path.display());
-    let running = Running::start(&mut forward(&proxy.url(), &[&spec]));
-    let line = running.stderr_line(|line| line.starts_with("listening on "), LIMIT);
-    assert!(line.contains(path.to_str().unwrap()) && line.ends_with(" -> host:22"), "{line}");
-    let mut conn = UnixStream::connect(&path).unwrap();
-    conn.set_read_timeout(Some(LIMIT)).unwrap();
-    conn.write_all(b"hello").unwrap();
-    let mut got = [0; 5];
-    conn.read_exact(&mut got).unwrap();
-    assert_eq!(&got, b"hello");
 }
 
 #[test]
@@ -182,41 +159,6 @@ fn the_end_of_the_client_is_passed_on_behind_the_delay() {
         assert_eq!(conn.read_to_end(), b"pong", "{options:?}");
         proxy.done();
     }
-}
-
-#[test]
-fn a_reset_of_the_client_is_passed_on() {
-    let (seen, told) = mpsc::channel::<()>();
-    let proxy = ScriptedProxy::start(move |conn| {
-        conn.open("host:22");
-        assert_eq!(conn.read_exact(5), b"hello");
-        seen.send(()).unwrap();
-        conn.expect_reset();
-    });
-    let (_running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
-    let mut conn = Conn::to(port);
-    conn.send("hello");
-    told.recv_timeout(LIMIT).unwrap();
-    conn.reset();
-    proxy.done();
-}
-
-#[test]
-fn a_reset_of_the_tunnel_is_passed_on() {
-    let (seen, told) = mpsc::channel::<()>();
-    let proxy = ScriptedProxy::start(move |conn| {
-        conn.open("host:22");
-        conn.send("hello");
-        told.recv_timeout(LIMIT).unwrap();
-        conn.reset();
-    });
-    let (mut running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
-    let mut conn = Conn::to(port);
-    assert_eq!(conn.read_exact(5), b"hello");
-    seen.send(()).unwrap();
-    conn.expect_reset();
-    proxy.done();
-    assert!(running.survives(Duration::ZERO));
 }
 
 #[test]
@@ -366,7 +308,7 @@ fn the_soft_file_limit_is_raised_to_the_hard_one() {
 }
 
 const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
+pub(crate) const SIGTERM: i32 = 15;
 
 /// Until the port takes nobody any more.
 fn stops_accepting(port: u16) {
@@ -426,19 +368,6 @@ fn a_second_signal_ends_it_at_once() {
     stops_accepting(port);
     running.signal(SIGTERM);
     running.wait(LIMIT);
-}
-
-#[test]
-fn a_unix_socket_is_gone_behind_a_good_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("tunnel");
-    let spec = format!("unix:{}:host:22", path.display());
-    let mut running = Running::start(&mut forward("http://127.0.0.1:1", &[&spec]));
-    running.stderr_line(|line| line.starts_with("listening on "), LIMIT);
-    running.signal(SIGTERM);
-    assert_eq!(running.wait(LIMIT), Some(0));
-    let end = UnixStream::connect(&path).map(drop).map_err(|why| why.kind());
-    assert!(matches!(end, Err(ErrorKind::NotFound | ErrorKind::ConnectionRefused)), "{end:?}");
 }
 
 #[test]
@@ -524,233 +453,4 @@ fn nothing_is_announced_unless_every_spec_can_be_listened_at() {
     let mut running = Running::start(&mut forward("http://127.0.0.1:1", &["0:host:22", &spec]));
     assert_eq!(running.wait(LIMIT), Some(1));
     assert!(!running.stderr().contains("listening on"), "{}", running.stderr());
-}
-
-#[test]
-fn a_reset_behind_the_end_of_the_client_is_passed_on_though_nobody_speaks() {
-    for delay in ["0", "never"] {
-        let (seen, told) = mpsc::channel::<()>();
-        let proxy = ScriptedProxy::start(move |conn| {
-            conn.open("host:22");
-            assert_eq!(conn.read_exact(5), b"hello");
-            if delay == "0" {
-                assert_eq!(conn.read_to_end(), b"");
-            }
-            seen.send(()).unwrap();
-            conn.expect_reset_unread();
-        });
-        let args = ["--half-close-delay", delay, "0:host:22"];
-        let (mut running, port) = listening(&mut forward(&proxy.url(), &args));
-        let mut conn = Conn::to(port);
-        conn.send("hello");
-        conn.finish_writing();
-        told.recv_timeout(LIMIT).unwrap();
-        conn.reset();
-        proxy.done();
-        assert!(running.survives(Duration::ZERO));
-    }
-}
-
-#[test]
-fn a_reset_of_the_client_is_passed_on_though_the_target_takes_nothing() {
-    let (stopped, told) = mpsc::channel::<()>();
-    let proxy = ScriptedProxy::start(move |conn| {
-        conn.shrink_receive_buffer();
-        conn.open("host:22");
-        told.recv_timeout(LIMIT).unwrap();
-        conn.expect_reset_unread();
-    });
-    let (mut running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
-    let mut conn = Conn::to(port);
-    write_until_stopped(conn.stream());
-    conn.reset();
-    stopped.send(()).unwrap();
-    proxy.done();
-    assert!(running.survives(Duration::ZERO));
-}
-
-#[test]
-fn a_reset_behind_the_end_of_the_target_is_passed_on_to_an_idle_client() {
-    let (seen, told) = mpsc::channel::<()>();
-    let proxy = ScriptedProxy::start(move |conn| {
-        conn.open("host:22");
-        conn.send("bye");
-        conn.finish_writing();
-        told.recv_timeout(LIMIT).unwrap();
-        conn.reset();
-    });
-    let (mut running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
-    let mut conn = Conn::to(port);
-    assert_eq!(conn.read_to_end(), b"bye");
-    seen.send(()).unwrap();
-    conn.expect_reset_unread();
-    proxy.done();
-    assert!(running.survives(Duration::ZERO));
-}
-
-/// A target that answers an upload which it does not read, and then closes: with input unread that is a reset.
-fn answering_and_closing(answer: Vec<u8>) -> (ScriptedProxy, mpsc::Sender<()>) {
-    let (close, closing) = mpsc::channel::<()>();
-    let proxy = ScriptedProxy::start(move |conn| {
-        conn.shrink_receive_buffer();
-        conn.open("host:22");
-        conn.send_in_vain(answer);
-        closing.recv_timeout(LIMIT).unwrap();
-        conn.close();
-    });
-    (proxy, close)
-}
-
-#[test]
-fn an_answer_before_a_reset_arrives_and_does_not_look_complete() {
-    for uploads in [false, true] {
-        let (proxy, close) = answering_and_closing(noise(300_000, 3));
-        let (_running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
-        let mut conn = Conn::to(port);
-        if uploads {
-            write_until_stopped(conn.stream());
-        } else {
-            conn.send("a word that is not read");
-        }
-        assert_same(&conn.read_exact(300_000), &noise(300_000, 3));
-        close.send(()).unwrap();
-        conn.expect_reset();
-        proxy.done();
-    }
-}
-
-#[test]
-fn an_answer_that_a_reset_overtakes_does_not_look_complete() {
-    for uploads in [false, true] {
-        let (proxy, close) = answering_and_closing(noise(300_000, 3));
-        let (_running, port) = listening(&mut forward(&proxy.url(), &["0:host:22"]));
-        let mut conn = Conn::to(port);
-        if uploads {
-            write_until_stopped(conn.stream());
-        } else {
-            conn.send("a word that is not read");
-        }
-        assert_same(&conn.read_exact(1000), &noise(1000, 3));
-        close.send(()).unwrap();
-        conn.expect_reset_unread();
-        let mut got = Vec::new();
-        let end = conn.stream().read_to_end(&mut got).map_err(|why| why.kind());
-        assert_eq!(end, Err(ErrorKind::ConnectionReset), "behind {} bytes", got.len());
-        assert_same(&got, &noise(300_000, 3)[1000..1000 + got.len()]);
-        proxy.done();
-    }
-}
-
-/// A forward that listens at this path, if it can.
-fn forward_at(path: &Path) -> Running {
-    let spec = format!("unix:{}:host:22", path.display());
-    Running::start(&mut forward("http://127.0.0.1:1", &[&spec]))
-}
-
-#[track_caller]
-fn listens(running: &Running) {
-    running.stderr_line(|line| line.starts_with("listening on unix:"), LIMIT);
-}
-
-/// A forward is told that this path is taken, and leaves what is there alone.
-#[track_caller]
-fn is_left_alone(path: &Path) {
-    let before = fs::symlink_metadata(path).unwrap();
-    let mut running = forward_at(path);
-    assert_eq!(running.wait(LIMIT), Some(1), "{}", running.stderr());
-    assert_is_an_error(&running.stderr());
-    assert!(running.stderr().contains(path.to_str().unwrap()), "{}", running.stderr());
-    let after = fs::symlink_metadata(path).unwrap();
-    assert_eq!((after.dev(), after.ino()), (before.dev(), before.ino()));
-}
-
-#[test]
-fn a_unix_socket_that_somebody_listens_on_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("listener");
-    let listener = UnixListener::bind(&path).unwrap();
-    is_left_alone(&path);
-    listener.set_nonblocking(true).unwrap();
-    while listener.accept().is_ok() {}
-    listener.set_nonblocking(false).unwrap();
-    let mut client = UnixStream::connect(&path).unwrap();
-    client.write_all(b"still here").unwrap();
-    drop(client);
-    let mut got = String::new();
-    listener.accept().unwrap().0.read_to_string(&mut got).unwrap();
-    assert_eq!(got, "still here");
-}
-
-#[test]
-fn a_unix_socket_whose_listener_is_busy_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("busy");
-    let address = SockAddr::unix(&path).unwrap();
-    let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-    let listener = socket();
-    listener.bind(&address).unwrap();
-    listener.listen(0).unwrap();
-    let mut waiting = Vec::new();
-    let full = loop {
-        let client = socket();
-        client.set_nonblocking(true).unwrap();
-        match client.connect(&address) {
-            Ok(()) => waiting.push(client),
-            Err(why) => break why.kind(),
-        }
-    };
-    assert_eq!(full, ErrorKind::WouldBlock);
-    is_left_alone(&path);
-}
-
-#[test]
-fn a_unix_datagram_socket_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("datagrams");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(LIMIT)).unwrap();
-    is_left_alone(&path);
-    UnixDatagram::unbound().unwrap().send_to(b"still here", &path).unwrap();
-    let mut got = [0; 64];
-    assert_eq!(socket.recv(&mut got).unwrap(), 10);
-}
-
-#[test]
-fn a_file_that_is_no_socket_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("file");
-    fs::write(&path, "precious").unwrap();
-    is_left_alone(&path);
-    assert_eq!(fs::read(&path).unwrap(), b"precious");
-    let link = dir.path().join("link");
-    std::os::unix::fs::symlink(dir.path().join("nothing"), &link).unwrap();
-    is_left_alone(&link);
-}
-
-#[test]
-fn a_unix_socket_that_was_left_behind_is_replaced_and_is_for_its_user_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("stale");
-    drop(UnixListener::bind(&path).unwrap());
-    let running = forward_at(&path);
-    listens(&running);
-    drop(UnixStream::connect(&path).unwrap());
-    assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o077, 0, "others may connect");
-}
-
-#[test]
-fn a_unix_socket_of_a_newer_instance_is_not_taken_away() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("tunnel");
-    let mut older = forward_at(&path);
-    listens(&older);
-    fs::remove_file(&path).unwrap();
-    let mut newer = forward_at(&path);
-    listens(&newer);
-    older.signal(SIGTERM);
-    assert_eq!(older.wait(LIMIT), Some(0));
-    drop(UnixStream::connect(&path).unwrap());
-    newer.signal(SIGTERM);
-    assert_eq!(newer.wait(LIMIT), Some(0));
-    assert!(!path.exists(), "the socket is left behind");
 }

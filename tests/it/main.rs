@@ -9,6 +9,8 @@ mod cli;
 mod connect;
 mod environment;
 mod forward;
+mod forward_resets;
+mod forward_unix;
 mod quirks;
 mod quirks_auth;
 mod relay;

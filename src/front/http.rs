@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Pattern, Wish};
 use crate::auth::basic;
-use crate::authority::Authority;
+use crate::authority::{Authority, Host};
 use crate::net::stream::Stream;
 use crate::proto::accept::respond;
 use crate::proto::{Accept, AcceptError, ConnectRequest, Status};
@@ -84,7 +84,9 @@ impl Gate {
             }
         }
         let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&request.target));
-        if among(&self.deny) || !(self.allow.is_empty() || among(&self.allow)) {
+        // 0.0.0.0 and :: name no host; Linux takes them for loopback, whatever the patterns say of that.
+        let nowhere = matches!(request.target.host(), Host::Address(a) if a.to_canonical().is_unspecified());
+        if nowhere || among(&self.deny) || !(self.allow.is_empty() || among(&self.allow)) {
             return Err(Denied::Forbidden(request.target));
         }
         Ok(Wish { target: request.target, early: request.early })

@@ -269,6 +269,9 @@ fn an_address_that_is_denied_is_denied_however_it_is_written() {
         "127.0.0.0x1",
         "127.0.0.01",
         "0",
+        "0.0.0.0",
+        "[::]",
+        "[::ffff:0.0.0.0]",
     ] {
         let (_, head) = asked(port, connect_request(&format!("{host}:{}", origin.port()), ""));
         assert!(["403", "400"].contains(&&head[9..12]), "{host}: {head}");

@@ -252,7 +252,7 @@ pub(super) struct ServeArgs {
     pub(super) max_connections: Option<usize>,
 }
 
-/// Finding the proxy, and getting past it.
+// Finding the proxy, and getting past it. (No doc comment: clap would take it for the command's.)
 #[derive(Debug, Args)]
 pub(super) struct ProxyArgs {
     /// The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy,
@@ -302,7 +302,7 @@ pub(super) struct ProxyArgs {
     pub(super) keepalive: Duration,
 }
 
-/// How tunnels end.
+// How tunnels end.
 #[derive(Debug, Args)]
 pub(super) struct RelayArgs {
     /// At the end of input: how long the tunnel must be silent before the end is passed on, as a

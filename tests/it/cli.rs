@@ -24,6 +24,17 @@ fn help_has_an_example_first() {
 }
 
 #[test]
+fn help_says_of_each_command_what_the_overview_says() {
+    let overview = finish(wimble().arg("-h"), b"", LIMIT).exits(0).text();
+    for command in ["connect", "forward", "check", "serve", "completions"] {
+        let line = overview.lines().find(|line| line.trim_start().starts_with(&format!("{command} ")));
+        let about = line.and_then(|line| line.trim_start().split_once(' ')).unwrap().1.trim();
+        let help = finish(wimble().args([command, "--help"]), b"", LIMIT).exits(0).text();
+        assert!(help.contains(about), "{command} --help does not say {about:?}:\n{help}");
+    }
+}
+
+#[test]
 fn the_version_is_the_packages() {
     let text = finish(wimble().arg("--version"), b"", LIMIT).exits(0).text();
     assert_eq!(text, concat!("wimble ", env!("CARGO_PKG_VERSION"), "\n"));

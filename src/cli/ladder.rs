@@ -51,7 +51,11 @@ fn stage_line(
     let bar = "█".repeat(columns);
     let what = match stage.status {
         StageStatus::Ok => learnt(report, stage),
-        StageStatus::Failed => "failed".into(),
+        // A certificate that is not trusted fails a handshake that has its facts all the same.
+        StageStatus::Failed => match learnt(report, stage) {
+            facts if facts.is_empty() => "failed".into(),
+            facts => format!("failed: {facts}"),
+        },
         StageStatus::Skipped => "skipped".into(),
     };
     let name = stage.stage.name();

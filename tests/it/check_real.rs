@@ -177,6 +177,27 @@ fn the_text_report_names_every_stage_and_the_certificate() {
 }
 
 #[test]
+fn the_text_report_of_an_untrusted_certificate_has_the_facts_of_the_handshake() {
+    let (proxy, pki) = (Proxy::squid(), Pki::new());
+    let server = pki.server(Leaf::Expired);
+    let mut command = wimble();
+    command.args([
+        "check",
+        "--proxy",
+        &proxy.url(),
+        "--cacert",
+        text(&pki.ca_file()),
+        &localhost(server.port()),
+    ]);
+    let report = finish(&mut command, b"", CHECK).exits(10).text();
+    let tls = report
+        .lines()
+        .find(|line| line.trim_start().starts_with("tls "))
+        .unwrap_or_else(|| panic!("{report}"));
+    assert!(tls.contains("failed: TLSv1.3"), "{report}");
+}
+
+#[test]
 fn the_text_report_of_a_failure_names_the_stage_and_gives_one_hint() {
     let proxy = Proxy::squid();
     let mut command = wimble();

@@ -1,9 +1,8 @@
 //! The relay between standard input/output and a bare TCP tunnel: one thread, poll(2), and one
 //! splice(2) a chunk wherever a pipe is on our side.
 //!
-//! Knows when each side may be touched without waiting inside a system call. Where a pipe and the
-//! socket can be spliced no byte comes up here; else one buffer a direction is filled and emptied.
-//! Only what is needed is polled: a descriptor that can't make progress can't wake us.
+//! Knows when each side may be touched without waiting inside a system call; how bytes move is
+//! `flow`'s. Only what is needed is polled: a descriptor that can't make progress can't wake us.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -14,7 +13,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::ending::{Due, Ending, Patience, Waiting};
-use super::flow::{Carrier, Flow, Moved, Side, Wait};
+use super::flow::{Flow, Moved, Side, Wait};
 use super::stdio::Stdio;
 
 /// What was carried.
@@ -117,7 +116,7 @@ impl Bridge {
             let ready = self.wait(alarm.map(|at| at.saturating_duration_since(now)))?;
             if ready.output_gone {
                 self.output_left();
-                if !self.outbound.held.is_empty() {
+                if self.outbound.holds() {
                     return Err(BridgeError::OutputClosed);
                 }
             }
@@ -211,7 +210,7 @@ impl Bridge {
             Err(Side::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.output_left(),
             Err(Side::Sink(error)) => return Err(BridgeError::Output(error)),
         }
-        if self.output_gone && !self.outbound.held.is_empty() {
+        if self.output_gone && self.outbound.holds() {
             return Err(BridgeError::OutputClosed);
         }
         Ok(())
@@ -250,8 +249,7 @@ impl Bridge {
     }
 
     /// Nobody reads standard output any more. That is the end of this process if the target has
-    /// more to say; if it has not, nothing was lost. splice(2) would not tell the one from the
-    /// other, reading does.
+    /// more to say; if it has not, nothing was lost.
     fn output_left(&mut self) {
         if self.output_gone {
             return;
@@ -259,10 +257,7 @@ impl Bridge {
         tracing::debug!("nobody reads standard output any more");
         self.output_gone = true;
         self.ending.client_left(Instant::now());
-        self.outbound.carrier = Carrier::Copy;
-        if self.outbound.held.is_empty() {
-            self.outbound.wait = Wait::Source;
-        }
+        self.outbound.stop_splicing();
     }
 
     /// The tunnel takes no more bytes: what it still has for the client is read.

@@ -8,7 +8,6 @@
 use std::cell::RefCell;
 use std::future::Future as _;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -19,7 +18,7 @@ use tokio::time::Sleep;
 
 use super::bridge::Carried;
 use super::ending::{Due, Ending, Patience, Waiting};
-use super::splice::{self, CHUNK};
+use super::splice::{self, CHUNK, Pipe};
 use super::stream::Stream;
 
 /// One read of a small message; a read that fills it hints at bulk.
@@ -222,7 +221,7 @@ impl Direction {
 
     /// Whether bytes wait for the sink.
     fn is_blocked(&self) -> bool {
-        !self.pending.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
+        !self.pending.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
     }
 
     /// One chunk, from readable to written as far as the sink takes it.
@@ -316,16 +315,15 @@ impl Direction {
 
     /// Out of the source into a pipe.
     fn fill(&mut self, source: &Stream) -> io::Result<usize> {
-        let pipe = match self.pipe.take().map_or_else(Pipe::borrow, Ok) {
+        let pipe = match self.pipe.take().map_or_else(borrow_pipe, Ok) {
             Ok(pipe) => self.pipe.insert(pipe),
             Err(error) => {
                 tracing::debug!("no pipe to splice through, copying: {error}");
                 return Err(io::ErrorKind::Unsupported.into());
             }
         };
-        let splice = || splice::splice(source, &pipe.write, CHUNK);
-        let taken = if self.doubted { splice() } else { source.try_io(Interest::READABLE, splice) }?;
-        pipe.held += taken;
+        let mut fill = || pipe.fill(source);
+        let taken = if self.doubted { fill() } else { source.try_io(Interest::READABLE, fill) }?;
         if let Mode::Bulk { burst } = &mut self.mode {
             *burst = burst.saturating_add(taken);
         }
@@ -340,10 +338,7 @@ impl Direction {
                 _ if !self.pending.is_empty() => {
                     sink.try_write(&self.pending).inspect(|n| self.pending.advance(*n))
                 }
-                Some(pipe) => {
-                    let splice = || splice::splice(&pipe.read, sink, pipe.held);
-                    sink.try_io(Interest::WRITABLE, splice).inspect(|n| pipe.held -= *n)
-                }
+                Some(pipe) => sink.try_io(Interest::WRITABLE, || pipe.drain(sink, CHUNK)),
                 None => Ok(0),
             };
             match written {
@@ -375,18 +370,7 @@ impl Direction {
     }
 }
 
-struct Pipe {
-    read: OwnedFd,
-    write: OwnedFd,
-    held: usize,
-}
-
-impl Pipe {
-    fn borrow() -> io::Result<Self> {
-        if let Some(pipe) = PIPES.with_borrow_mut(Vec::pop) {
-            return Ok(pipe);
-        }
-        let (read, write) = splice::pipe()?;
-        Ok(Self { read, write, held: 0 })
-    }
+/// A pipe that this thread has at hand, or a new one.
+fn borrow_pipe() -> io::Result<Pipe> {
+    PIPES.with_borrow_mut(Vec::pop).map_or_else(Pipe::new, Ok)
 }

@@ -5,7 +5,7 @@
 //! `SPLICE_F_NONBLOCK` is set: a splice that waits for the network holds the pipe's lock, and
 //! whoever reads the other end hangs with it.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The most one splice moves; also what pipes are grown to, where the system lets us.
@@ -28,9 +28,8 @@ pub(super) fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<
     }
 }
 
-/// A pipe to splice through, for two ends that are both sockets: (read end, write end).
 #[cfg(target_os = "linux")]
-pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::pipe::{PipeFlags, pipe_with};
     let ends = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
     grow(&ends.1);
@@ -55,12 +54,63 @@ pub(super) fn splice(_: impl AsFd, _: impl AsFd, _: usize) -> io::Result<usize> 
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn grow(_: impl AsFd) {}
+
+/// A pipe of our own to splice through, for two ends that are none.
+pub(super) struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+    held: usize,
+}
+
+impl Pipe {
+    /// # Errors
+    /// No descriptors are left, or this system has no splice.
+    pub(super) fn new() -> io::Result<Self> {
+        let (read, write) = pipe()?;
+        Ok(Self { read, write, held: 0 })
+    }
+
+    /// Bytes in it.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Takes a chunk out of `source`; the pipe is empty before.
+    ///
+    /// # Errors
+    /// As [`splice`].
+    pub(super) fn fill(&mut self, source: impl AsFd) -> io::Result<usize> {
+        let taken = splice(source, &self.write, CHUNK)?;
+        self.held += taken;
+        Ok(taken)
+    }
+
+    /// Gives up to `most` bytes of what it holds to `sink`.
+    ///
+    /// # Errors
+    /// As [`splice`].
+    pub(super) fn drain(&mut self, sink: impl AsFd, most: usize) -> io::Result<usize> {
+        let given = splice(&self.read, sink, self.held.min(most))?;
+        self.held -= given;
+        Ok(given)
+    }
+
+    /// What it holds, read out, for a sink that can't be spliced into.
+    ///
+    /// # Errors
+    /// read(2)'s.
+    pub(super) fn into_bytes(self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.held];
+        std::fs::File::from(self.read).read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
 
 /// Whether an error of [`splice`] says that these two ends can't be spliced at all.
 pub(super) fn is_unsupported(error: &io::Error) -> bool {

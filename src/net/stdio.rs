@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketType, sockopt};
 
 /// What poll(2) promises of a pipe that can be written to: POSIX's least PIPE_BUF is 512, Linux
 /// has a page.
@@ -23,9 +23,14 @@ const TERMINAL_ROOM: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Pipe,
+    /// A stream on a Unix socket, such as one of a socketpair.
+    Unix,
+    /// Another socket.
     Socket,
     Terminal,
-    /// A file or another device: always ready.
+    /// A regular file: always ready.
+    File,
+    /// Another device.
     Other,
 }
 
@@ -62,10 +67,11 @@ impl End {
     fn new(fd: BorrowedFd<'static>) -> io::Result<Self> {
         let kind = match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
             FileType::Fifo => Kind::Pipe,
+            FileType::Socket if is_unix_stream(fd) => Kind::Unix,
             FileType::Socket => Kind::Socket,
             FileType::CharacterDevice if rustix::termios::isatty(fd) => Kind::Terminal,
+            FileType::RegularFile => Kind::File,
             FileType::CharacterDevice
-            | FileType::RegularFile
             | FileType::Directory
             | FileType::Symlink
             | FileType::BlockDevice
@@ -77,8 +83,10 @@ impl End {
     /// Reads what is there; the caller has seen that it is ready.
     pub(super) fn read(self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = || match self.kind {
-            Kind::Socket => rustix::net::recv(self.fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n),
-            Kind::Pipe | Kind::Terminal | Kind::Other => rustix::io::read(self.fd, &mut *buffer),
+            Kind::Unix | Kind::Socket => {
+                rustix::net::recv(self.fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n)
+            }
+            Kind::Pipe | Kind::Terminal | Kind::File | Kind::Other => rustix::io::read(self.fd, &mut *buffer),
         };
         Ok(rustix::io::retry_on_intr(read)?)
     }
@@ -86,17 +94,29 @@ impl End {
     /// Writes some; the caller has seen that it is ready.
     pub(super) fn write(self, bytes: &[u8]) -> io::Result<usize> {
         let write = || match self.kind {
-            Kind::Socket => rustix::net::send(self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Kind::Unix | Kind::Socket => {
+                rustix::net::send(self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            }
             Kind::Pipe => rustix::io::write(self.fd, &bytes[..bytes.len().min(PIPE_BUF)]),
             Kind::Terminal => rustix::io::write(self.fd, &bytes[..bytes.len().min(TERMINAL_ROOM)]),
-            Kind::Other => rustix::io::write(self.fd, bytes),
+            Kind::File | Kind::Other => rustix::io::write(self.fd, bytes),
         };
         Ok(rustix::io::retry_on_intr(write)?)
     }
 
+    /// The most that may be spliced into it once poll(2) has said that it is ready. A socket that
+    /// we share with the parent is not ours to make non-blocking, and splice(2) then waits for
+    /// room: Linux calls a Unix stream ready while no more than a quarter of its buffer is in use.
+    pub(super) fn splice_room(self) -> usize {
+        match self.kind {
+            Kind::Unix => sockopt::socket_send_buffer_size(self.fd).map_or(PIPE_BUF, |size| size / 2),
+            Kind::Pipe | Kind::Socket | Kind::Terminal | Kind::File | Kind::Other => usize::MAX,
+        }
+    }
+
     /// Ends standard output, so that who reads it sees its end although this process goes on.
     pub(super) fn finish_output(self) -> io::Result<()> {
-        if self.kind == Kind::Socket {
+        if matches!(self.kind, Kind::Unix | Kind::Socket) {
             // It may be standard input as well: closing one descriptor would not be seen.
             match rustix::net::shutdown(self.fd, Shutdown::Write) {
                 Ok(()) | Err(Errno::NOTCONN) => {}
@@ -112,6 +132,11 @@ impl End {
             }
         }
     }
+}
+
+fn is_unix_stream(fd: BorrowedFd<'_>) -> bool {
+    sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(fd) == Ok(SocketType::STREAM)
 }
 
 impl AsFd for End {

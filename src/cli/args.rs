@@ -159,6 +159,11 @@ pub(super) struct ConnectArgs {
     #[command(flatten)]
     pub(super) proxy: ProxyArgs,
 
+    /// Hand the connected socket to the parent over stdout and exit (ssh's ProxyUseFdpass=yes): ssh
+    /// then speaks to the proxy's socket itself, and the times of a bridge do not apply
+    #[arg(long)]
+    pub(super) fdpass: bool,
+
     #[command(flatten)]
     pub(super) relay: RelayArgs,
 

@@ -95,7 +95,9 @@ impl Classified for ConnectError {
         match self {
             Self::Tunnel(error) => error.kind(),
             Self::Bridge(error) => error.kind(),
-            Self::System(_) => Kind::Local,
+            Self::NoParent => Kind::Usage,
+            Self::TooEarly(_) => Kind::Protocol,
+            Self::HandOver(_) | Self::System(_) => Kind::Local,
         }
     }
 }

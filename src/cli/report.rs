@@ -243,6 +243,14 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
     Some(match error {
         ConnectError::Tunnel(error) => tunnel(error, Some(target)),
         ConnectError::System(error) => told("system", reason(error)),
+        ConnectError::NoParent => told("--fdpass", "standard output is not a Unix socket".into())
+            .hint("it is for ssh, with ProxyUseFdpass=yes; without that, leave --fdpass out"),
+        ConnectError::TooEarly(bytes) => told(
+            "--fdpass",
+            format!("{bytes} bytes of {target} were read with the proxy's answer, and a socket can't take them back"),
+        )
+        .hint("leave --fdpass and ProxyUseFdpass out: a bridge delivers them"),
+        ConnectError::HandOver(error) => told("--fdpass", format!("the socket was not taken: {}", reason(error))),
         ConnectError::Bridge(BridgeError::OutputClosed) => return None,
         ConnectError::Bridge(BridgeError::Poll(error)) => told("poll", reason(error)),
         ConnectError::Bridge(BridgeError::Input(error)) => told("stdin", reason(error)),

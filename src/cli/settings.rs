@@ -14,7 +14,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::front::http::Gate;
 use crate::mode::Place;
 use crate::mode::check::{Check, TlsProbe, Trust};
-use crate::mode::connect::Connect;
+use crate::mode::connect::{Carrier, Connect};
 use crate::mode::forward::Forward;
 use crate::mode::serve::Serve;
 use crate::net::dial::{self, Family};
@@ -99,7 +99,11 @@ fn connect(
         _ => return Err(SettingsError::Words),
     };
     let (routes, config) = proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings)?;
-    Ok(Connect { target, routes, config, patience: patience(&args.relay, Some(args.linger)) })
+    let carrier = match args.fdpass {
+        true => Carrier::Parent,
+        false => Carrier::Bridge(patience(&args.relay, Some(args.linger))),
+    };
+    Ok(Connect { target, routes, config, carrier })
 }
 
 fn forward(

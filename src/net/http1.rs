@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::proto::{Handshake, HandshakeError, Step};
 
@@ -20,14 +21,33 @@ pub enum DriveError {
     Broken(io::Error),
 }
 
+/// A connection to a proxy.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Reads some of a response to the end of `buffer`, or nothing at its end; where the
+    /// connection lets one look first, nothing that stands behind the response.
+    fn take(
+        &mut self,
+        handshake: &Handshake,
+        buffer: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// The target's first bytes stay in the socket: there splice(2) finds them, and a program that is
+/// handed the socket (Q44).
+impl Wire for TcpStream {
+    async fn take(&mut self, handshake: &Handshake, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        buffer.resize(READ, 0);
+        let seen = self.peek(buffer).await?;
+        buffer.truncate(handshake.belonging(&buffer[..seen]));
+        self.read_exact(buffer).await
+    }
+}
+
 /// Sends and reads until the handshake wants something that is not sending or reading.
 ///
 /// # Errors
 /// [`DriveError`]; the deadline is the caller's.
-pub async fn drive(
-    handshake: &mut Handshake,
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-) -> Result<Step, DriveError> {
+pub async fn drive(handshake: &mut Handshake, stream: &mut impl Wire) -> Result<Step, DriveError> {
     let mut buffer = Vec::with_capacity(READ);
     let mut broken = None;
     loop {
@@ -40,7 +60,7 @@ pub async fn drive(
             Step::Transmit(request) => broken = stream.write_all(&request).await.err(),
             Step::Receive => {
                 buffer.clear();
-                match stream.read_buf(&mut buffer).await {
+                match stream.take(handshake, &mut buffer).await {
                     Ok(0) => handshake.receive_eof(),
                     Ok(_) => handshake.receive(&buffer),
                     Err(error) => {
@@ -61,11 +81,43 @@ mod tests {
     use super::*;
     use crate::proto::RequestFields;
 
+    /// What can't be looked at before it is read.
+    impl Wire for tokio::io::DuplexStream {
+        async fn take(&mut self, _: &Handshake, buffer: &mut Vec<u8>) -> io::Result<usize> {
+            self.read_buf(buffer).await
+        }
+    }
+
+    fn handshake() -> Handshake {
+        Handshake::new("host:22".parse().expect("a target"), RequestFields::default(), None)
+    }
+
+    #[tokio::test]
+    async fn q44_the_targets_first_bytes_stay_in_the_socket() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut ours = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let (mut proxys, _) = listener.accept().await.expect("accepted");
+        let mut request = Vec::new();
+        let proxy = async {
+            while !request.ends_with(b"\r\n\r\n") {
+                proxys.read_buf(&mut request).await.expect("a request");
+            }
+            let answer = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\nSSH-2.0-x\r\n\r\n";
+            proxys.write_all(answer).await.expect("sent");
+        };
+        let mut handshake = handshake();
+        let (step, ()) = tokio::join!(drive(&mut handshake, &mut ours), proxy);
+        let Ok(Step::Open { early, .. }) = step else { panic!("{step:?}") };
+        assert_eq!(early, "");
+        let mut banner = [0; 13];
+        ours.read_exact(&mut banner).await.expect("the target's first bytes");
+        assert_eq!(&banner, b"SSH-2.0-x\r\n\r\n");
+    }
+
     #[tokio::test]
     async fn a_short_write_and_a_split_answer_make_a_tunnel() {
         let (mut ours, mut proxys) = tokio::io::duplex(5);
-        let mut handshake =
-            Handshake::new("host:22".parse().expect("a target"), RequestFields::default(), None);
+        let mut handshake = handshake();
         let proxy = async {
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {

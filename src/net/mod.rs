@@ -5,6 +5,7 @@
 pub mod bridge;
 pub mod dial;
 pub mod ending;
+pub mod fdpass;
 mod flow;
 pub mod http1;
 pub mod listen;

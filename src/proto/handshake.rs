@@ -134,6 +134,29 @@ impl Handshake {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// How many of these bytes, next on the connection and not read yet, are the response's: a
+    /// driver that reads no more leaves the target's first bytes where they are (Q44). Not 0
+    /// unless there are none.
+    pub fn belonging(&self, next: &[u8]) -> usize {
+        match &self.state {
+            State::ExpectHead(scan) => {
+                let held = self.buffer.len();
+                let end = if held == 0 {
+                    scan.clone().end(next)
+                } else {
+                    scan.clone().end(&[&self.buffer, next].concat())
+                };
+                end.map_or(next.len(), |end| end - held)
+            }
+            // The proxy speaks next when it was asked again: nothing stands behind this content.
+            State::DiscardContent(_)
+            | State::SendRequest
+            | State::Challenged { .. }
+            | State::Reconnect
+            | State::Done => next.len(),
+        }
+    }
+
     /// Takes the end of the connection, orderly or by reset.
     pub fn receive_eof(&mut self) {
         self.eof = true;

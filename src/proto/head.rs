@@ -121,7 +121,7 @@ pub enum HeadError {
 }
 
 /// Finds where a head ends, looking at each byte once however it arrives.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scan {
     scanned: usize,
     line_start: usize,

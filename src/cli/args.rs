@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, FromArgMatches as _, ValueEnum, ValueHint};
 
-use super::words;
+use super::{quick, words};
 use crate::auth;
 use crate::front::Pattern;
 use crate::mode::Place;
@@ -92,6 +92,11 @@ impl Cli {
     /// # Errors
     /// clap's, which are also what `--help` and `--version` print.
     pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<_> = words.into_iter().collect();
+        quick::read(&words).map_or_else(|| Self::read_by_clap(words), Ok)
+    }
+
+    pub(super) fn read_by_clap(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut matches = Self::definition().try_get_matches_from(words)?;
         let log = LogArgs::from_arg_matches_mut(&mut matches)?;
         // Out of the matches, not by reference: that would clone them all.
@@ -121,7 +126,7 @@ Exit codes:
     5 TLS to the proxy failed   11 the tunnel was cut off
   124 a time limit passed";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct LogArgs {
     /// Show each step; twice: the header lines exchanged as well, credentials masked
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Messages")]
@@ -136,9 +141,10 @@ pub(super) struct LogArgs {
     pub(super) log_format: LogFormat,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     /// One line each, for people
+    #[default]
     Text,
     /// One JSON object each
     Json,
@@ -170,6 +176,11 @@ pub(super) struct ConnectArgs {
     /// Once the target has ended: how long stdin may be silent before it is left
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = words::duration, help_heading = "Time")]
     pub(super) linger: Duration,
+}
+
+impl ConnectArgs {
+    /// What [`quick`] takes where clap has the words of `default_value`.
+    pub(super) const LINGER: Duration = Duration::from_secs(1);
 }
 
 #[derive(Debug, Args)]
@@ -307,6 +318,25 @@ pub(super) struct ProxyArgs {
     pub(super) keepalive: Duration,
 }
 
+/// As `default_value` has them, for [`quick`].
+impl Default for ProxyArgs {
+    fn default() -> Self {
+        Self {
+            proxy: None,
+            proxy_header: Vec::new(),
+            user_agent: None,
+            ipv4: false,
+            ipv6: false,
+            proxy_user: None,
+            proxy_credentials: None,
+            proxy_auth: Scheme::Auto,
+            connect_timeout: Duration::from_secs(10),
+            proxy_timeout: Duration::from_secs(30),
+            keepalive: Duration::from_secs(60),
+        }
+    }
+}
+
 // How tunnels end.
 #[derive(Debug, Args)]
 pub(super) struct RelayArgs {
@@ -320,6 +350,13 @@ pub(super) struct RelayArgs {
     /// End a tunnel in which nothing moved for so long [default: off]
     #[arg(long, value_name = "TIME", value_parser = words::duration, help_heading = "Time")]
     pub(super) idle_timeout: Option<Duration>,
+}
+
+/// As `default_value` has them, for [`quick`].
+impl Default for RelayArgs {
+    fn default() -> Self {
+        Self { half_close_delay: HalfClose::After(Duration::from_secs(1)), idle_timeout: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

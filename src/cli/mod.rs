@@ -9,6 +9,7 @@ mod exit;
 mod ladder;
 mod log;
 mod prompt;
+mod quick;
 mod report;
 mod settings;
 mod words;

@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
+use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::splice::{self, CHUNK, Pipe};
@@ -213,7 +214,9 @@ impl Flow {
     }
 
     fn copy(&mut self, source: &impl Port, sink: &impl Port) -> Result<Moved, Side> {
-        self.buffer.resize(BUFFER, 0);
+        // Not zeroed first: of 32 pages a short read touches one.
+        self.buffer.clear();
+        self.buffer.reserve_exact(BUFFER);
         match source.read(&mut self.buffer) {
             Ok(0) => {
                 self.wait = Wait::Over;
@@ -267,7 +270,8 @@ impl Flow {
 
 /// An end as a flow sees it.
 pub(super) trait Port: AsFd {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Reads into the spare capacity.
+    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize>;
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
     /// A write returns at once even if nothing was said ready.
     fn never_blocks(&self) -> bool;
@@ -277,7 +281,7 @@ pub(super) trait Port: AsFd {
 }
 
 impl Port for End {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         Self::read(*self, buffer)
     }
 
@@ -299,8 +303,8 @@ impl Port for End {
 }
 
 impl Port for TcpStream {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = || rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n);
+    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let read = || rustix::net::recv(self, spare_capacity(buffer), RecvFlags::DONTWAIT).map(|(_, n)| n);
         Ok(rustix::io::retry_on_intr(read)?)
     }
 

@@ -7,8 +7,8 @@ use tokio::net::TcpStream;
 
 use crate::proto::{Handshake, HandshakeError, Step};
 
-/// One read: a head with its early bytes fits nearly always.
-const READ: usize = 16 * 1024;
+/// One read: a head fits nearly always, and no more than a page of memory is touched for it.
+const READ: usize = 4 * 1024;
 
 /// Why a conversation failed.
 #[derive(Debug, thiserror::Error)]

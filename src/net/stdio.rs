@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketType, sockopt};
@@ -80,13 +81,15 @@ impl End {
         Ok(Self { fd, kind })
     }
 
-    /// Reads what is there; the caller has seen that it is ready.
-    pub(super) fn read(self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads what is there into the spare capacity; the caller has seen that it is ready.
+    pub(super) fn read(self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let read = || match self.kind {
             Kind::Unix | Kind::Socket => {
-                rustix::net::recv(self.fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n)
+                rustix::net::recv(self.fd, spare_capacity(buffer), RecvFlags::DONTWAIT).map(|(_, n)| n)
             }
-            Kind::Pipe | Kind::Terminal | Kind::File | Kind::Other => rustix::io::read(self.fd, &mut *buffer),
+            Kind::Pipe | Kind::Terminal | Kind::File | Kind::Other => {
+                rustix::io::read(self.fd, spare_capacity(buffer))
+            }
         };
         Ok(rustix::io::retry_on_intr(read)?)
     }

@@ -90,9 +90,9 @@ fn fail(reporter: Reporter, told: &Told) -> ExitCode {
     ExitCode::from(told.kind.code())
 }
 
-/// Runs a listening mode on all cores.
+/// Runs a listening mode; it takes the other cores itself.
 fn listen(reporter: Reporter, mode: impl Future<Output = Result<(), crate::mode::PlaceError>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(reporter, &report::local("runtime", &error)),
     };

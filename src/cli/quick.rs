@@ -1,4 +1,5 @@
-//! The command line as ssh starts it, read without clap: `connect`, a proxy, a target, nothing else.
+//! The command line as ssh and scripts have it, read without clap: `connect`, a proxy, when the end
+//! is passed on, a target, nothing else.
 //!
 //! clap's definitions of some thirty options are a seventh of what a `connect` takes to start
 //! (0.15 of 1.05 ms). Refuses whatever is not exactly this, and then clap reads it; that both read
@@ -7,38 +8,33 @@
 use std::ffi::OsString;
 
 use super::args::{Cli, Command, ConnectArgs, LogArgs, ProxyArgs, RelayArgs};
+use super::words;
 
-/// Reads `wimble connect [-x URL] HOST PORT` or `HOST:PORT`; `None` leaves it to clap.
-pub(super) fn read(words: &[OsString]) -> Option<Cli> {
-    let mut words = words.iter().skip(1).map(|word| word.to_str());
+/// Reads `wimble connect [-x URL] [--half-close-delay TIME] HOST PORT` or `HOST:PORT`; `None` leaves
+/// it to clap.
+pub(super) fn read(argv: &[OsString]) -> Option<Cli> {
+    let mut words = argv.iter().skip(1).map(|word| word.to_str());
     if words.next()? != Some("connect") {
         return None;
     }
-    let (mut proxy, mut target) = (None, Vec::new());
+    let (mut proxy, mut half_close, mut target) = (None, None, Vec::new());
     while let Some(word) = words.next() {
-        let before = match word? {
-            "-x" | "--proxy" => proxy.replace(plain(words.next()??)?),
-            word => {
-                target.push(plain(word)?);
-                None
+        match word? {
+            // What a second one means is not for here to know.
+            "-x" | "--proxy" if proxy.is_none() => proxy = Some(plain(words.next()??)?),
+            "--half-close-delay" if half_close.is_none() => {
+                half_close = Some(words::half_close(&plain(words.next()??)?).ok()?);
             }
-        };
-        // What a second proxy means is not for here to know.
-        if before.is_some() {
-            return None;
+            word => target.push(plain(word)?),
         }
     }
     if !(1..=2).contains(&target.len()) {
         return None;
     }
     let proxy = ProxyArgs { proxy, ..ProxyArgs::default() };
-    let connect = ConnectArgs {
-        target,
-        proxy,
-        fdpass: false,
-        relay: RelayArgs::default(),
-        linger: ConnectArgs::LINGER,
-    };
+    let mut relay = RelayArgs::default();
+    relay.half_close_delay = half_close.unwrap_or(relay.half_close_delay);
+    let connect = ConnectArgs { target, proxy, fdpass: false, relay, linger: ConnectArgs::LINGER };
     Some(Cli { command: Command::Connect(connect), log: LogArgs::default() })
 }
 
@@ -52,7 +48,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn words(list: &[&str]) -> Vec<OsString> {
+    fn argv(list: &[&str]) -> Vec<OsString> {
         ["wimble"].iter().chain(list).map(OsString::from).collect()
     }
 
@@ -62,25 +58,23 @@ mod tests {
             &["connect", "--proxy", "http://proxy.example:3128", "host", "22"][..],
             &["connect", "-x", "proxy.example:3128", "host:22"],
             &["connect", "host", "22"],
+            &["connect", "--half-close-delay", "never", "host", "22"],
         ] {
-            assert!(read(&words(list)).is_some(), "{list:?}");
+            assert!(read(&argv(list)).is_some(), "{list:?}");
         }
     }
 
     proptest! {
         #[test]
         fn what_is_read_here_clap_reads_alike(
-            list in prop::collection::vec(prop::sample::select(vec![
-                "connect", "check", "-x", "--proxy", "--proxy=http://p:1", "-xp:1", "http://p:1", "host", "22",
-                "host:22", "::1", "--", "-", "", "-v", "-q", "--linger", "0s", "--fdpass", "-U", "--help", "é",
-            ]), 0..7),
-            behind_connect: bool,
+            groups in prop::collection::vec(prop::sample::select(vec![
+                &["host"][..], &["22"], &["host:22"], &["::1"], &["-x", "p:1"], &["--proxy", "http://p:1"],
+                &["--half-close-delay", "0"], &["--half-close-delay", "never"], &["--half-close-delay", "x"],
+                &["--proxy=http://p:1"], &["-xp:1"], &["-x"], &["--"], &["-"], &[""], &["-v"], &["-q"],
+                &["--linger", "0s"], &["--fdpass"], &["-U", "a"], &["--help"], &["check"],
+            ]), 0..5),
         ) {
-            let mut list = list;
-            if behind_connect {
-                list.insert(0, "connect");
-            }
-            let list = words(&list);
+            let list = argv(&[&["connect"], &groups.concat()[..]].concat());
             if let Some(quick) = read(&list) {
                 let clap = Cli::read_by_clap(list).map_err(|error| TestCaseError::fail(error.to_string()))?;
                 prop_assert_eq!(format!("{:?}", quick), format!("{:?}", clap));

@@ -67,7 +67,9 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
     if job.carrier == Carrier::Parent && !fdpass::is_possible() {
         return Err(ConnectError::NoParent);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    // Room for the events of one socket, not of a thousand: three pages that are never touched.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_io().enable_time().max_io_events_per_tick(8).build();
     let runtime = runtime.map_err(ConnectError::System)?;
     let route = job.routes.route(&job.target);
     let opened = runtime.block_on(async {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::crew::Crew;
 use super::session::Sessions;
 use crate::front::Front;
 use crate::net::listen::{self, Listener, Listeners};
@@ -126,7 +127,10 @@ pub(super) async fn serve(
     let most = bounds.max_connections.unwrap_or(files).min(u32::MAX as usize);
     let slots = Arc::new(Semaphore::new(most));
     let sessions = Arc::new(sessions);
-    let mut stop = Stop::new().map_err(|error| PlaceError { place: places[0].0.clone(), error })?;
+    let refused = |error| PlaceError { place: places[0].0.clone(), error };
+    let mut stop = Stop::new().map_err(refused)?;
+    // It outlives the accepting: what is open has the time of grace.
+    let mut crew = Crew::new().map_err(refused)?;
 
     let (mut listeners, mut fronts) = (Vec::new(), Vec::new());
     for (place, front) in places {
@@ -145,7 +149,7 @@ pub(super) async fn serve(
         sessions.watch.listening(&listener.place(), target);
     }
     tokio::select! {
-        () = accept(Listeners::new(listeners), fronts, sessions, slots.clone(), bounds.keepalive) => {}
+        () = accept(Listeners::new(listeners), fronts, sessions, slots.clone(), &mut crew, bounds.keepalive) => {}
         () = stop.wait() => tracing::debug!("no more connections are accepted"),
     }
     // All slots are free when the last session has ended.
@@ -162,13 +166,14 @@ async fn accept(
     fronts: Vec<Arc<Front>>,
     sessions: Arc<Sessions>,
     slots: Arc<Semaphore>,
+    crew: &mut Crew,
     keepalive: Option<Duration>,
 ) {
     // A connection is accepted only when there is a slot for it: the others wait in the backlog.
     while let Ok(slot) = slots.clone().acquire_owned().await {
         let (place, client) = listeners.accept(keepalive).await;
         let (front, sessions) = (fronts[place].clone(), sessions.clone());
-        tokio::spawn(async move {
+        crew.begin(client, async move |client| {
             sessions.serve(&front, client).await;
             drop(slot);
         });

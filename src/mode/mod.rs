@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod connect;
+mod crew;
 pub mod forward;
 mod listening;
 pub mod serve;

@@ -24,7 +24,40 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// A connected socket that belongs to no runtime.
+#[derive(Debug)]
+pub enum Homeless {
+    /// On TCP.
+    Tcp(std::net::TcpStream),
+    /// On a Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Homeless {
+    /// Makes it a stream of the runtime that this is called on.
+    ///
+    /// # Errors
+    /// The runtime can't watch it.
+    pub fn settle(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 impl Stream {
+    /// Takes it from its runtime, for another.
+    ///
+    /// # Errors
+    /// The runtime does not let it go.
+    pub fn leave(self) -> io::Result<Homeless> {
+        Ok(match self {
+            Self::Tcp(stream) => Homeless::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Homeless::Unix(stream.into_std()?),
+        })
+    }
+
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),

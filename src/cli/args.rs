@@ -199,6 +199,17 @@ pub(super) struct ForwardArgs {
     #[arg(long, value_name = "N", value_parser = words::count)]
     pub(super) max_connections: Option<usize>,
 
+    /// Hold N established tunnels ready for each target: a connection then waits for no proxy
+    #[arg(
+        long, value_name = "N", default_value = "0",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(..=1000)
+    )]
+    pub(super) spare: usize,
+
+    /// How old a tunnel that is held ready may become: targets limit the time to log in
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = words::limit, help_heading = "Time")]
+    pub(super) spare_max_age: Duration,
+
     /// On SIGTERM or SIGINT: how long open connections may take to end
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = words::duration, help_heading = "Time")]
     pub(super) grace: Duration,

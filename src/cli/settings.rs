@@ -19,10 +19,11 @@ use crate::mode::forward::Forward;
 use crate::mode::serve::Serve;
 use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
+use crate::net::names::Names;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
 use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
-use crate::tunnel;
+use crate::tunnel::{self, Keep};
 
 /// Everything that wimble can be asked for.
 pub(super) enum Job {
@@ -125,6 +126,7 @@ fn forward(
         config,
         patience: patience(&args.relay, None),
         max_connections: args.max_connections,
+        spare: Keep { count: args.spare, max_age: args.spare_max_age },
         grace: args.grace,
     })
 }
@@ -215,6 +217,7 @@ fn proxy(
         variables,
     )?;
     let config = tunnel::Config {
+        names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },
         fields: RequestFields::new(user_agent.into_iter().chain(headers)),
         auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },

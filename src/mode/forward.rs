@@ -1,5 +1,6 @@
 //! `forward`: listens locally and gives every connection its own tunnel.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Watch;
@@ -8,7 +9,8 @@ use super::session::Sessions;
 use crate::authority::Authority;
 use crate::front::Front;
 use crate::net::ending::Patience;
-use crate::{route, tunnel};
+use crate::route;
+use crate::tunnel::{self, Keep, Spares};
 
 /// What to forward, and how.
 pub struct Forward {
@@ -22,6 +24,8 @@ pub struct Forward {
     pub patience: Patience,
     /// Connections at the same time; `None` is what the limit of open files carries.
     pub max_connections: Option<usize>,
+    /// Tunnels held ready for each target.
+    pub spare: Keep,
     /// How long open connections may take once it shall stop.
     pub grace: Duration,
 }
@@ -36,7 +40,14 @@ pub async fn run(job: Forward, watch: Box<dyn Watch>) -> Result<(), PlaceError> 
         grace: job.grace,
         keepalive: job.config.dial.keepalive,
     };
-    let sessions = Sessions { routes: job.routes, config: job.config, patience: job.patience, watch };
+    let mut spares: Vec<Arc<Spares>> = Vec::new();
+    for (_, target) in &job.specs {
+        if job.spare.count > 0 && spares.iter().all(|known| known.target() != target) {
+            let route = job.routes.route(target);
+            spares.push(Arc::new(Spares::new(target.clone(), route, job.config.clone(), job.spare)));
+        }
+    }
+    let sessions = Sessions { routes: job.routes, config: job.config, patience: job.patience, spares, watch };
     let places = job.specs.into_iter().map(|(place, target)| (place, Front::Fixed(target))).collect();
     listening::serve(places, sessions, bounds).await
 }

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::crew::Crew;
 use super::session::Sessions;
 use crate::front::Front;
 use crate::net::listen::{self, Listener, Listeners};
+use crate::tunnel;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +125,9 @@ pub(super) async fn serve(
     sessions: Sessions,
     bounds: Bounds,
 ) -> Result<(), PlaceError> {
-    let files = listen::raise_file_limit();
+    // Each connection is a client and a tunnel; a spare is half of that.
+    let spare: usize = sessions.spares.iter().map(|spares| spares.count()).sum();
+    let files = listen::raise_file_limit().saturating_sub(spare).max(1);
     let most = bounds.max_connections.unwrap_or(files).min(u32::MAX as usize);
     let slots = Arc::new(Semaphore::new(most));
     let sessions = Arc::new(sessions);
@@ -148,10 +152,21 @@ pub(super) async fn serve(
         };
         sessions.watch.listening(&listener.place(), target);
     }
+    let mut keepers = JoinSet::new();
+    let spares = sessions.spares.clone();
+    for spares in spares.iter().cloned() {
+        let sessions = sessions.clone();
+        keepers.spawn(async move {
+            let failed = |error: tunnel::Error| sessions.watch.failed(Some(spares.target()), &error.into());
+            spares.maintain(failed).await;
+        });
+    }
     tokio::select! {
         () = accept(Listeners::new(listeners), fronts, sessions, slots.clone(), &mut crew, bounds.keepalive) => {}
         () = stop.wait() => tracing::debug!("no more connections are accepted"),
     }
+    drop(keepers);
+    spares.iter().for_each(|spares| spares.log());
     // All slots are free when the last session has ended.
     tokio::select! {
         _ = slots.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)) => {}

@@ -36,6 +36,6 @@ pub async fn run(job: Serve, watch: Box<dyn Watch>) -> Result<(), PlaceError> {
     let routes = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
     let bounds =
         Bounds { max_connections: job.max_connections, grace: GRACE, keepalive: config.dial.keepalive };
-    let sessions = Sessions { routes, config, patience, watch };
+    let sessions = Sessions { routes, config, patience, spares: Vec::new(), watch };
     listening::serve(vec![(job.place, Front::Http(job.gate))], sessions, bounds).await
 }

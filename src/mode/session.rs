@@ -1,19 +1,24 @@
 //! The spine: front → target → route → tunnel → relay, for one client.
 
+use std::sync::Arc;
+
 use super::Watch;
+use crate::authority::Authority;
 use crate::front::{Front, http::Denied};
 use crate::net::ending::Patience;
 use crate::net::relay::{Early, RelayError, relay};
 use crate::net::stream::Stream;
 use crate::proto::Status;
 use crate::route;
-use crate::tunnel::{self, Cause};
+use crate::tunnel::{self, Cause, Spares, Tunnel};
 
 /// What all sessions of one mode share.
 pub(super) struct Sessions {
     pub(super) routes: route::Policy,
     pub(super) config: tunnel::Config,
     pub(super) patience: Patience,
+    /// Tunnels that stand already, a pool for each target that has some.
+    pub(super) spares: Vec<Arc<Spares>>,
     pub(super) watch: Box<dyn Watch>,
 }
 
@@ -46,14 +51,22 @@ impl Sessions {
         }
     }
 
+    /// One that stands already, or a new one.
+    async fn tunnel(&self, target: &Authority) -> Result<Tunnel, tunnel::Error> {
+        let spares = self.spares.iter().find(|spares| spares.target() == target);
+        if let Some(tunnel) = spares.and_then(|spares| spares.take()) {
+            return Ok(tunnel);
+        }
+        tunnel::open(target, &self.routes.route(target), &self.config, &mut ()).await
+    }
+
     async fn carry(
         &self,
         front: &Front,
         mut client: Stream,
         wish: &crate::front::Wish,
     ) -> Result<(), SessionError> {
-        let route = self.routes.route(&wish.target);
-        let tunnel = match tunnel::open(&wish.target, &route, &self.config, &mut ()).await {
+        let tunnel = match self.tunnel(&wish.target).await {
             Ok(tunnel) => tunnel,
             Err(error) => {
                 front.deny(&mut client, gateway_status(&error.cause)).await;

@@ -9,6 +9,7 @@ pub mod fdpass;
 mod flow;
 pub mod http1;
 pub mod listen;
+pub mod names;
 pub mod relay;
 mod splice;
 pub mod stdio;

@@ -125,6 +125,16 @@ impl Stream {
     }
 }
 
+/// Whether the peer has ended or is gone, as far as the next byte tells, which stays where it is.
+pub fn has_ended(socket: impl AsFd) -> bool {
+    let mut byte = [0];
+    let peek = || rustix::net::recv(&socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    match rustix::io::retry_on_intr(peek) {
+        Ok((_, seen)) => seen == 0,
+        Err(error) => error != Errno::WOULDBLOCK,
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {

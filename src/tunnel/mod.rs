@@ -5,9 +5,11 @@
 //! Refuses to know who asked, and to make sentences or exit codes.
 
 mod error;
+mod spare;
 mod stage;
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +18,14 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 pub use error::{Cause, Error, Peer};
+pub use spare::{Keep, Spares};
 pub use stage::{Facts, Observer, Stage};
 
 use crate::auth::{self, Answer, Authenticator, Challenges};
 use crate::authority::Authority;
 use crate::net::dial;
 use crate::net::http1::{self, DriveError};
+use crate::net::names::Names;
 use crate::proto::{Handshake, HandshakeError, RequestFields, Step};
 use crate::route::{ProxyUri, Route};
 use crate::secret::Login;
@@ -31,6 +35,8 @@ use crate::secret::Login;
 pub struct Config {
     /// How sockets are made.
     pub dial: dial::Config,
+    /// The addresses of proxies, as they were last looked up.
+    pub names: Names,
     /// What the requests carry beside the target.
     pub fields: RequestFields,
     /// Which schemes may be used.
@@ -112,6 +118,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             dial: dial::Config { keepalive: Some(Duration::from_secs(60)), ..dial::Config::default() },
+            names: Names::default(),
             fields: RequestFields::default(),
             auth: auth::Policy::default(),
             logins: Logins::default(),
@@ -134,6 +141,11 @@ impl Tunnel {
     /// come from.
     pub fn into_early_and_stream(self) -> (Bytes, TcpStream) {
         (self.early, self.stream)
+    }
+
+    /// Moves it to the runtime that this is called on.
+    fn settle(self) -> io::Result<Self> {
+        Ok(Self { early: self.early, stream: TcpStream::from_std(self.stream.into_std()?)? })
     }
 }
 
@@ -171,7 +183,12 @@ async fn dial(
     let late =
         |stage| move |_| Error { stage, peer: peer.clone(), cause: Cause::Timeout(config.connect_timeout) };
     observer.entered(Stage::Resolve);
-    let resolve = dial::resolve(peer.place(), config.dial.family);
+    let resolve = async {
+        match peer {
+            Peer::Proxy(place) => config.names.resolve(place, config.dial.family).await,
+            Peer::Target(place) => dial::resolve(place, config.dial.family).await,
+        }
+    };
     let addresses = tokio::time::timeout_at(deadline, resolve)
         .await
         .map_err(late(Stage::Resolve))?
@@ -182,10 +199,9 @@ async fn dial(
     let stream = tokio::time::timeout_at(deadline, dial::connect(&addresses, config.dial))
         .await
         .map_err(late(Stage::Tcp))?
-        .map_err(|failed| Error {
-            stage: Stage::Tcp,
-            peer: peer.clone(),
-            cause: Cause::Unreachable(failed.0),
+        .map_err(|failed| {
+            config.names.forget(peer.place(), config.dial.family);
+            Error { stage: Stage::Tcp, peer: peer.clone(), cause: Cause::Unreachable(failed.0) }
         })?;
     if let Ok(address) = stream.peer_addr() {
         observer.learnt(Facts::Connected { address });

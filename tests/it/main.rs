@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod connect;
 mod environment;
+mod fdpass;
 mod forward;
 mod forward_resets;
 mod forward_unix;
@@ -16,6 +17,7 @@ mod quirks_auth;
 mod relay;
 mod rfc;
 mod serve;
+mod spare;
 mod stdio;
 mod timeouts;
 

@@ -49,6 +49,21 @@ fn a_file_of_256_mib_goes_through_squid_and_back_by_scp() {
 }
 
 #[test]
+fn q44_ssh_takes_the_socket_itself_and_leaves_no_wimble_between() {
+    let (proxy, sshd) = (Proxy::squid(), Sshd::start());
+    let client = sshd.client_configuration(&proxy_command(&proxy, "--fdpass"));
+    let configuration = fs::read_to_string(&client).unwrap();
+    fs::write(&client, configuration + "ProxyUseFdpass yes\n").unwrap();
+    let (mut session, stdin) = session_with_cat(&client);
+    assert_eq!(wimbles_using(&proxy), 0, "its work is done");
+    drop(stdin);
+    assert_eq!(session.wait(SESSION), Some(0));
+    scp_there_and_back(&client, 8 << 20);
+    clone(&client);
+    proxy.carried(&sshd.target());
+}
+
+#[test]
 fn ssh_shows_why_the_proxy_said_no() {
     let (proxy, sshd) = (Proxy::squid_with_basic(), Sshd::start());
     let client = sshd.client_configuration(&proxy_command(&proxy, ""));

@@ -1,0 +1,227 @@
+//! Tunnels to one target that are held ready: a client that comes waits for no proxy.
+//!
+//! Knows how many there shall be, when one is too old, and which have died meanwhile. What a target
+//! says first (an ssh server does) stays in the socket. Refuses to know clients.
+
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Cause, Config, Error, Tunnel, open};
+use crate::authority::Authority;
+use crate::net::stream;
+use crate::route::Route;
+
+/// After a failure nothing is opened for so long; twice as long after each further one.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// The longest that is waited after a failure. A proxy that is back is found by then.
+const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// What is kept ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How many tunnels.
+    pub count: usize,
+    /// How long one may wait for a client: targets that speak first limit the time to log in.
+    pub max_age: Duration,
+}
+
+/// The tunnels to one target.
+#[derive(Debug)]
+pub struct Spares {
+    target: Authority,
+    route: Route,
+    config: Config,
+    keep: Keep,
+    held: Mutex<VecDeque<Spare>>,
+    /// One was taken.
+    taken: Notify,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct Spare {
+    tunnel: Tunnel,
+    since: Instant,
+}
+
+/// What has become of them.
+#[derive(Debug, Default)]
+struct Counts {
+    opened: AtomicU64,
+    handed_out: AtomicU64,
+    aged: AtomicU64,
+    died: AtomicU64,
+    /// A client came and there was none.
+    missed: AtomicU64,
+}
+
+impl Spares {
+    /// Holds none before [`Spares::maintain`] runs.
+    pub fn new(target: Authority, route: Route, config: Config, keep: Keep) -> Self {
+        let (held, taken, counts) = Default::default();
+        Self { target, route, config, keep, held, taken, counts }
+    }
+
+    /// Where they lead.
+    pub fn target(&self) -> &Authority {
+        &self.target
+    }
+
+    /// How many there shall be.
+    pub fn count(&self) -> usize {
+        self.keep.count
+    }
+
+    /// One that is alive, the oldest, on the runtime that this is called on.
+    pub fn take(&self) -> Option<Tunnel> {
+        let found = loop {
+            let Some(spare) = self.held().pop_front() else { break None };
+            match spare.is_alive().then(|| spare.tunnel.settle()) {
+                Some(Ok(tunnel)) => break Some(tunnel),
+                Some(Err(error)) => tracing::debug!("a spare tunnel to {} is lost: {error}", self.target),
+                None => self.count_one(&self.counts.died, "has died"),
+            }
+        };
+        self.taken.notify_one();
+        match &found {
+            Some(_) => self.count_one(&self.counts.handed_out, "is handed out"),
+            None => self.count_one(&self.counts.missed, "would have been wanted"),
+        }
+        found
+    }
+
+    /// Opens what is missing, and drops what has died or is too old, for ever. `failed` hears of
+    /// the first failure in a row.
+    pub async fn maintain(self: &std::sync::Arc<Self>, failed: impl Fn(Error)) {
+        let mut opening = JoinSet::new();
+        let mut back_off = BACK_OFF;
+        let mut paused_until: Option<Instant> = None;
+        // Credentials that were refused are not sent again before a client wants a tunnel.
+        let mut refused = false;
+        // The first one tells whether the others need be tried: a person is asked once, a proxy
+        // that is down is asked by one.
+        let mut proven = false;
+        loop {
+            let missing = self.keep.count.saturating_sub(self.held().len() + opening.len());
+            let wanted = if proven { missing } else { missing.min(1_usize.saturating_sub(opening.len())) };
+            if paused_until.is_none() && !refused {
+                for _ in 0..wanted {
+                    let this = self.clone();
+                    opening
+                        .spawn(async move { open(&this.target, &this.route, &this.config, &mut ()).await });
+                }
+            }
+            let oldest = self.held().front().map(|spare| spare.since + self.keep.max_age);
+            tokio::select! {
+                Some(opened) = opening.join_next() => match opened {
+                    Ok(Ok(tunnel)) => {
+                        (proven, back_off, paused_until) = (true, BACK_OFF, None);
+                        self.held().push_back(Spare { tunnel, since: Instant::now() });
+                        self.count_one(&self.counts.opened, "stands");
+                    }
+                    Ok(Err(error)) => {
+                        proven = false;
+                        refused = matches!(error.cause, Cause::Unauthenticated { .. });
+                        if paused_until.is_none() {
+                            if back_off == BACK_OFF {
+                                failed(error);
+                            }
+                            paused_until = Some(Instant::now() + back_off);
+                            back_off = (back_off * 2).min(MAX_BACK_OFF);
+                        }
+                    }
+                    // A task that panicked.
+                    Err(_) => return,
+                },
+                () = self.taken.notified() => refused = false,
+                () = self.one_died() => {}
+                () = at(oldest) => {
+                    self.held().pop_front();
+                    self.count_one(&self.counts.aged, "is too old");
+                }
+                () = at(paused_until) => paused_until = None,
+            }
+        }
+    }
+
+    /// Says what has become of them all.
+    pub fn log(&self) {
+        let Counts { opened, handed_out, aged, died, missed } = &self.counts;
+        let [opened, handed_out, aged, died, missed] =
+            [opened, handed_out, aged, died, missed].map(|count| count.load(Ordering::Relaxed));
+        tracing::debug!(
+            "spare tunnels to {}: {opened} opened, {handed_out} handed out, {aged} too old, {died} died, {missed} missed",
+            self.target
+        );
+    }
+
+    fn count_one(&self, count: &AtomicU64, what: &str) {
+        count.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!("a spare tunnel to {} {what}, {} left", self.target, self.held().len());
+    }
+
+    /// Waits until at least one of those held is dead; it is dropped.
+    async fn one_died(&self) {
+        let died = std::future::poll_fn(|cx| {
+            let mut held = self.held();
+            let before = held.len();
+            held.retain(|spare| spare.poll_death(cx).is_pending());
+            if held.len() < before { Poll::Ready(before - held.len()) } else { Poll::Pending }
+        });
+        for _ in 0..died.await {
+            self.count_one(&self.counts.died, "has died");
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, VecDeque<Spare>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spare {
+    /// Whether the target may still be there: it has not ended, as far as is known at present.
+    fn is_alive(&self) -> bool {
+        !stream::has_ended(&self.tunnel.stream)
+    }
+
+    /// Waits for the target's end, also behind bytes that are waiting for a client.
+    fn poll_death(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let stream = &self.tunnel.stream;
+        loop {
+            match stream.poll_read_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            // It is ready, so this tells at once, and tells an end from bytes.
+            let ready = pin!(stream.ready(Interest::READABLE)).poll(cx);
+            let closed = matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed());
+            if closed || !self.is_alive() {
+                return Poll::Ready(());
+            }
+            // What is there is the client's; the next event is waited for.
+            let _cleared: io::Result<()> =
+                stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        }
+    }
+}
+
+/// Sleeps until then; for ever, where there is no such moment.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -154,8 +154,8 @@ pub(super) async fn serve(
     }
     let mut keepers = JoinSet::new();
     let spares = sessions.spares.clone();
-    for spares in spares.iter().cloned() {
-        let sessions = sessions.clone();
+    for spares in &spares {
+        let (spares, sessions) = (spares.clone(), sessions.clone());
         keepers.spawn(async move {
             let failed = |error: tunnel::Error| sessions.watch.failed(Some(spares.target()), &error.into());
             spares.maintain(failed).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Watch;
 use crate::authority::Authority;
-use crate::front::{Front, http::Denied};
+use crate::front::{Front, Wish, http::Denied};
 use crate::net::ending::Patience;
 use crate::net::relay::{Early, RelayError, relay};
 use crate::net::stream::Stream;
@@ -39,16 +39,49 @@ pub enum SessionError {
     Relay(#[from] RelayError),
 }
 
+/// A client and its tunnel.
+struct Opened {
+    client: Stream,
+    tunnel: Stream,
+    early: Early,
+    target: Authority,
+}
+
+/// A client that gets none, and what it had wanted, if that was heard.
+type NotOpened = (Option<Authority>, SessionError);
+
 impl Sessions {
     /// Serves one client from its first byte to its last.
-    pub(super) async fn serve(&self, front: &Front, mut client: Stream) {
-        let wish = match front.hear(&mut client).await {
-            Ok(wish) => wish,
-            Err(denied) => return self.watch.failed(None, &denied.into()),
+    pub(super) async fn serve(&self, front: &Front, client: Stream) {
+        // In a box of its own: what opening needs is given back before the relay, which may be idle
+        // for days.
+        let Opened { client, tunnel, early, target } = match Box::pin(self.open(front, client)).await {
+            Ok(opened) => opened,
+            Err((target, error)) => return self.watch.failed(target.as_ref(), &error),
         };
-        if let Err(error) = self.carry(front, client, &wish).await {
-            self.watch.failed(Some(&wish.target), &error);
+        match relay(client, tunnel, early, self.patience).await {
+            Ok(carried) => {
+                tracing::debug!("{target}: {} bytes in, {} bytes out", carried.inbound, carried.outbound);
+            }
+            Err(error) => self.watch.failed(Some(&target), &error.into()),
         }
+    }
+
+    async fn open(&self, front: &Front, mut client: Stream) -> Result<Opened, NotOpened> {
+        let Wish { target, early: inbound } =
+            front.hear(&mut client).await.map_err(|denied| (None, denied.into()))?;
+        let tunnel = match self.tunnel(&target).await {
+            Ok(tunnel) => tunnel,
+            Err(error) => {
+                front.deny(&mut client, gateway_status(&error.cause)).await;
+                return Err((Some(target), error.into()));
+            }
+        };
+        if let Err(error) = front.grant(&mut client).await {
+            return Err((Some(target), SessionError::Client(error)));
+        }
+        let (outbound, stream) = tunnel.into_early_and_stream();
+        Ok(Opened { client, tunnel: Stream::Tcp(stream), early: Early { inbound, outbound }, target })
     }
 
     /// One that stands already, or a new one.
@@ -58,27 +91,6 @@ impl Sessions {
             return Ok(tunnel);
         }
         tunnel::open(target, &self.routes.route(target), &self.config, &mut ()).await
-    }
-
-    async fn carry(
-        &self,
-        front: &Front,
-        mut client: Stream,
-        wish: &crate::front::Wish,
-    ) -> Result<(), SessionError> {
-        let tunnel = match self.tunnel(&wish.target).await {
-            Ok(tunnel) => tunnel,
-            Err(error) => {
-                front.deny(&mut client, gateway_status(&error.cause)).await;
-                return Err(error.into());
-            }
-        };
-        front.grant(&mut client).await.map_err(SessionError::Client)?;
-        let (outbound, stream) = tunnel.into_early_and_stream();
-        let early = Early { inbound: wish.early.clone(), outbound };
-        let carried = relay(client, Stream::Tcp(stream), early, self.patience).await?;
-        tracing::debug!("{}: {} bytes in, {} bytes out", wish.target, carried.inbound, carried.outbound);
-        Ok(())
     }
 }
 

@@ -21,7 +21,9 @@ const LIFE: Duration = Duration::from_secs(10);
 
 /// What is known. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Names(Arc<Mutex<HashMap<(Authority, Family), Arc<Entry>>>>);
+pub struct Names(Arc<Mutex<Entries>>);
+
+type Entries = HashMap<(Authority, Family), Arc<Entry>>;
 
 /// One name; whoever looks it up holds the lock.
 type Entry = tokio::sync::Mutex<Option<Answer>>;

@@ -6,7 +6,6 @@
 //! more is read until what was read is written.
 
 use std::cell::RefCell;
-use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -66,110 +65,127 @@ pub struct Early {
 ///
 /// # Errors
 /// [`RelayError`].
-pub async fn relay(
+// No async fn: that would keep its arguments beside what is made of them, for as long as it lives.
+pub fn relay(
     client: Stream,
     tunnel: Stream,
     early: Early,
     patience: Patience,
-) -> Result<Carried, RelayError> {
+) -> impl Future<Output = Result<Carried, RelayError>> + Send {
     let mut inbound = Direction::new(early.inbound);
     let mut outbound = Direction::new(early.outbound);
     let mut ending = Ending::new(patience, Instant::now());
-    let mut alarm: Option<Pin<Box<Sleep>>> = None;
-    // The tunnel takes no more; what it still has for the client is carried first.
-    let mut refused: Option<io::Error> = None;
-    let mut client_broke = std::pin::pin!(client.broken());
-    let mut tunnel_broke = std::pin::pin!(tunnel.broken());
-    let outcome = std::future::poll_fn(|cx| {
-        loop {
-            let mut progress = false;
-            match inbound.poll(cx, &client, &tunnel) {
-                Poll::Ready(Ok(Moved::Some)) => {
-                    ending.moved(Instant::now());
-                    progress = true;
+    async move {
+        let mut alarm: Option<Pin<Box<Sleep>>> = None;
+        // The tunnel takes no more; what it still has for the client is carried first.
+        let mut refused: Option<io::Error> = None;
+        // Made when they are needed first: few tunnels ever do.
+        let mut client_broke: Option<Broken<'_>> = None;
+        let mut tunnel_broke: Option<Broken<'_>> = None;
+        let outcome = std::future::poll_fn(|cx| {
+            loop {
+                let mut progress = false;
+                match inbound.poll(cx, &client, &tunnel) {
+                    Poll::Ready(Ok(Moved::Some)) => {
+                        ending.moved(Instant::now());
+                        progress = true;
+                    }
+                    Poll::Ready(Ok(Moved::End)) => {
+                        ending.client_ended(Instant::now());
+                        progress = true;
+                    }
+                    Poll::Ready(Err(Side::Source(error))) => {
+                        return Poll::Ready(Err(RelayError::Client(error)));
+                    }
+                    Poll::Ready(Err(Side::Sink(error))) => {
+                        refused = Some(error);
+                        inbound = Direction::over(inbound.carried);
+                        ending.client_ended(Instant::now());
+                        ending.half_closed();
+                        progress = true;
+                    }
+                    Poll::Pending => {}
                 }
-                Poll::Ready(Ok(Moved::End)) => {
-                    ending.client_ended(Instant::now());
-                    progress = true;
-                }
-                Poll::Ready(Err(Side::Source(error))) => return Poll::Ready(Err(RelayError::Client(error))),
-                Poll::Ready(Err(Side::Sink(error))) => {
-                    refused = Some(error);
-                    inbound = Direction::over(inbound.carried);
-                    ending.client_ended(Instant::now());
-                    ending.half_closed();
-                    progress = true;
-                }
-                Poll::Pending => {}
-            }
-            match outbound.poll(cx, &tunnel, &client) {
-                Poll::Ready(Ok(Moved::Some)) => {
-                    ending.moved(Instant::now());
-                    progress = true;
-                }
-                Poll::Ready(Ok(Moved::End)) => {
-                    if let Some(error) = refused.take_if(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+                match outbound.poll(cx, &tunnel, &client) {
+                    Poll::Ready(Ok(Moved::Some)) => {
+                        ending.moved(Instant::now());
+                        progress = true;
+                    }
+                    Poll::Ready(Ok(Moved::End)) => {
+                        if let Some(error) =
+                            refused.take_if(|error| error.kind() != io::ErrorKind::BrokenPipe)
+                        {
+                            return Poll::Ready(Err(RelayError::Tunnel(error)));
+                        }
+                        client.finish().map_err(RelayError::Client)?;
+                        ending.target_ended(Instant::now());
+                        progress = true;
+                    }
+                    Poll::Ready(Err(Side::Source(error))) => {
                         return Poll::Ready(Err(RelayError::Tunnel(error)));
                     }
-                    client.finish().map_err(RelayError::Client)?;
-                    ending.target_ended(Instant::now());
-                    progress = true;
-                }
-                Poll::Ready(Err(Side::Source(error))) => return Poll::Ready(Err(RelayError::Tunnel(error))),
-                Poll::Ready(Err(Side::Sink(error))) => return Poll::Ready(Err(RelayError::Client(error))),
-                Poll::Pending => {}
-            }
-            if progress {
-                continue;
-            }
-            // A reset is seen by whoever reads; where nobody does, it is asked for.
-            if !inbound.reads()
-                && let Poll::Ready(error) = client_broke.as_mut().poll(cx)
-            {
-                return Poll::Ready(Err(RelayError::Client(error)));
-            }
-            if ending.target_has_ended()
-                && let Poll::Ready(error) = tunnel_broke.as_mut().poll(cx)
-            {
-                return Poll::Ready(Err(RelayError::Unwanted(error)));
-            }
-            let waiting = Waiting { inbound: inbound.is_blocked(), outbound: outbound.is_blocked() };
-            match ending.due(Instant::now(), waiting) {
-                // A socket's reader tells that it has left by a reset, which is an error above.
-                Due::Over | Due::Unread => {
-                    return Poll::Ready(match refused.take() {
-                        // EPIPE and not ECONNRESET: the target had ended its direction in order before.
-                        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                            Err(RelayError::Unwanted(error))
-                        }
-                        Some(error) => Err(RelayError::Tunnel(error)),
-                        None => Ok(()),
-                    });
-                }
-                Due::Idle => return Poll::Ready(Err(RelayError::Idle)),
-                Due::HalfClose => {
-                    tunnel.finish().map_err(RelayError::Tunnel)?;
-                    ending.half_closed();
-                }
-                Due::Later(None) => return Poll::Pending,
-                Due::Later(Some(at)) => {
-                    let at = at.into();
-                    let sleep = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-                    if sleep.deadline() != at {
-                        sleep.as_mut().reset(at);
+                    Poll::Ready(Err(Side::Sink(error))) => {
+                        return Poll::Ready(Err(RelayError::Client(error)));
                     }
-                    ready!(sleep.as_mut().poll(cx));
+                    Poll::Pending => {}
+                }
+                if progress {
+                    continue;
+                }
+                // A reset is seen by whoever reads; where nobody does, it is asked for.
+                if !inbound.reads()
+                    && let broken = client_broke.get_or_insert_with(|| Box::pin(client.broken()))
+                    && let Poll::Ready(error) = broken.as_mut().poll(cx)
+                {
+                    return Poll::Ready(Err(RelayError::Client(error)));
+                }
+                if ending.target_has_ended()
+                    && let broken = tunnel_broke.get_or_insert_with(|| Box::pin(tunnel.broken()))
+                    && let Poll::Ready(error) = broken.as_mut().poll(cx)
+                {
+                    return Poll::Ready(Err(RelayError::Unwanted(error)));
+                }
+                let waiting = Waiting { inbound: inbound.is_blocked(), outbound: outbound.is_blocked() };
+                match ending.due(Instant::now(), waiting) {
+                    // A socket's reader tells that it has left by a reset, which is an error above.
+                    Due::Over | Due::Unread => {
+                        return Poll::Ready(match refused.take() {
+                            // EPIPE and not ECONNRESET: the target had ended its direction in order before.
+                            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                                Err(RelayError::Unwanted(error))
+                            }
+                            Some(error) => Err(RelayError::Tunnel(error)),
+                            None => Ok(()),
+                        });
+                    }
+                    Due::Idle => return Poll::Ready(Err(RelayError::Idle)),
+                    Due::HalfClose => {
+                        tunnel.finish().map_err(RelayError::Tunnel)?;
+                        ending.half_closed();
+                    }
+                    Due::Later(None) => return Poll::Pending,
+                    Due::Later(Some(at)) => {
+                        let at = at.into();
+                        let sleep = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                        if sleep.deadline() != at {
+                            sleep.as_mut().reset(at);
+                        }
+                        ready!(sleep.as_mut().poll(cx));
+                    }
                 }
             }
-        }
-    })
-    .await;
-    outcome.inspect_err(|_| {
-        client.reset_on_close();
-        tunnel.reset_on_close();
-    })?;
-    Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
+        })
+        .await;
+        outcome.inspect_err(|_| {
+            client.reset_on_close();
+            tunnel.reset_on_close();
+        })?;
+        Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
+    }
 }
+
+/// Waits for a reset where nobody reads.
+type Broken<'a> = Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>;
 
 /// One direction.
 struct Direction {

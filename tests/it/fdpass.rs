@@ -37,7 +37,7 @@ fn passed(cmd: Command) -> TcpStream {
         .drain()
         .filter_map(|message| match message {
             RecvAncillaryMessage::ScmRights(fds) => Some(fds.collect::<Vec<_>>()),
-            _ => None,
+            RecvAncillaryMessage::ScmCredentials(_) | _ => None,
         })
         .flatten()
         .collect();

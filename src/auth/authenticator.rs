@@ -231,10 +231,7 @@ impl Authenticator {
     }
 
     fn refuse(&mut self, scheme: Scheme, fresh: &Fresh) -> Answer {
-        self.memory.forget();
-        self.login = None;
-        self.refused += 1;
-        self.attempts.push(Attempt { scheme, outcome: Outcome::Refused });
+        self.disown(scheme);
         match scheme {
             // A ticket is not typed: there is no other to ask for.
             #[cfg(feature = "negotiate")]
@@ -243,6 +240,14 @@ impl Authenticator {
             Scheme::Ntlm => self.pick(fresh),
             Scheme::Digest | Scheme::Basic => self.pick(fresh),
         }
+    }
+
+    /// Forgets what was refused.
+    fn disown(&mut self, scheme: Scheme) {
+        self.memory.forget();
+        self.login = None;
+        self.refused += 1;
+        self.attempts.push(Attempt { scheme, outcome: Outcome::Refused });
     }
 
     fn pass_over(&mut self, scheme: Scheme, outcome: Outcome, fresh: &Fresh) -> Answer {
@@ -353,6 +358,24 @@ impl Authenticator {
             }
             (Err(why), _) => self.pass_over(Scheme::Negotiate, Outcome::NoToken(why), fresh),
         }
+    }
+
+    /// Whether a final answer that is no 407 has refused credentials all the same: tinyproxy says
+    /// 401 to wrong ones.
+    pub fn turned_away(&mut self) -> bool {
+        let scheme = match self.leg.take() {
+            Some(Leg::Basic) => Scheme::Basic,
+            Some(Leg::Digest { .. }) => Scheme::Digest,
+            #[cfg(feature = "ntlm")]
+            Some(Leg::NtlmProof) => Scheme::Ntlm,
+            #[cfg(feature = "negotiate")]
+            Some(Leg::Negotiate(_)) => Scheme::Negotiate,
+            #[cfg(feature = "ntlm")]
+            Some(Leg::NtlmHello(_)) => return false,
+            None => return false,
+        };
+        self.disown(scheme);
+        true
     }
 
     /// The token by which the proxy of a 2xx proves itself, where a token was sent to it.

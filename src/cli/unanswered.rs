@@ -1,7 +1,7 @@
 //! The sentences about a 407 that got no answer, or none that helped. A table of `cli::report`.
 
 use crate::auth::{Attempt, GiveUp, Outcome, Scheme};
-use crate::proto::Refusal;
+use crate::proto::{Refusal, Status};
 
 const GIVE_LOGIN: &str =
     "give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD";
@@ -56,9 +56,11 @@ fn seen(attempts: &[Attempt], refusal: &Refusal) -> String {
     let offered: Vec<_> = refusal.challenges.iter().map(|challenge| challenge.scheme()).collect();
     let offered = if offered.is_empty() { "no scheme".into() } else { offered.join(", ") };
     let tried: Vec<_> = attempts.iter().map(tried).collect();
-    match tried.is_empty() {
-        true => format!("offered: {offered}"),
-        false => format!("offered: {offered}; tried: {}", tried.join(", ")),
+    match (refusal.status, tried.is_empty()) {
+        (_, true) => format!("offered: {offered}"),
+        // It is over: nothing is offered any more.
+        (Status::UNAUTHORIZED, false) => format!("tried: {}", tried.join(", ")),
+        (_, false) => format!("offered: {offered}; tried: {}", tried.join(", ")),
     }
 }
 

@@ -40,6 +40,9 @@ const CONTINUE_NEEDED: u32 = 1;
 const NO_CRED: u32 = 7;
 const CREDENTIALS_EXPIRED: u32 = 11;
 
+/// GSS_S_FAILURE: "Minor code may provide more information" is all that there is to say about it.
+const FAILURE: u32 = 13;
+
 /// What Kerberos calls the reasons that have a remedy (MIT's and Heimdal's com_err numbers).
 const TICKET_EXPIRED: u32 = -1_765_328_352_i32 as u32;
 const SERVICE_UNKNOWN: u32 = -1_765_328_377_i32 as u32;
@@ -164,6 +167,9 @@ impl Gss {
         const KINDS: [i32; 2] = [1, 2];
         let mut words: Vec<String> = Vec::new();
         for (kind, code) in KINDS.into_iter().zip([major, minor]) {
+            if kind == KINDS[0] && routine(major) == FAILURE && minor != 0 {
+                continue;
+            }
             let mut more = 0;
             for _ in 0..MAX_TEXTS {
                 let mut text = Buffer::EMPTY;
@@ -249,7 +255,7 @@ impl Context {
             return Err(NoToken::Other(said));
         }
         let said = self.gss.words(major, minor, &kerberos);
-        Err(match ((major >> 16) & 0xff, minor) {
+        Err(match (routine(major), minor) {
             (CREDENTIALS_EXPIRED, _) | (_, TICKET_EXPIRED) => NoToken::Expired(said),
             (_, SERVICE_UNKNOWN) => NoToken::UnknownService(said),
             (NO_CRED, _) => NoToken::NoTicket(said),
@@ -295,6 +301,11 @@ impl Drop for Context {
         // SAFETY: the handle is the library's own, and not used again.
         unsafe { (self.gss.release_name)(&mut 0, &mut self.service) };
     }
+}
+
+/// The routine error in a major status (RFC 2744 §3.9.1).
+fn routine(major: u32) -> u32 {
+    (major >> 16) & 0xff
 }
 
 /// An error and its causes: the first alone says no more than "dlopen failed".

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::{Config, Question};
 use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
 use crate::authority::{Authority, Host};
-use crate::proto::ResponseHead;
 use crate::proto::content::Persistence;
+use crate::proto::{ResponseHead, Status};
 use crate::secret::Login;
 
 /// The authentication of one exchange.
@@ -73,6 +73,15 @@ impl<'a> Authentication<'a> {
             self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
         }
         resolved
+    }
+
+    /// Whether a refusal that is no 407 was about the credentials (RFC 9110 §15.5.2).
+    pub(super) fn is_refused_by(&mut self, status: Status) -> bool {
+        let refused = status == Status::UNAUTHORIZED && self.authenticator.turned_away();
+        if refused {
+            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+        }
+        refused
     }
 
     /// What is under way, if a new connection makes it worthless.

@@ -185,6 +185,10 @@ impl Ladder<'_> {
                     tracing::debug!("the tunnel is open");
                     return Ok(Tunnel { early, stream });
                 }
+                Step::Refused(refusal) if authentication.is_refused_by(refusal.status) => {
+                    let refused = Stopped::GaveUp(GiveUp::Refused);
+                    return Err(self.stopped(refused, authentication, Some(refusal)));
+                }
                 Step::Refused(refusal) => return Err(self.failed(Cause::Refused(refusal.into()))),
                 Step::Authenticate { challenges, connection } => {
                     match authentication.answer(&challenges, connection).await {

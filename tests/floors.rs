@@ -11,7 +11,11 @@ const LAW: [(&str, &[&str], &str); 11] = [
     ("auth", &["secret"], "schemes compute with words, and know no message and no connection"),
     ("proto", &["authority", "auth"], "the protocol is a value: no socket, no route, no password"),
     ("route", &["authority", "secret"], "choosing a proxy is not dialling it"),
-    ("net", &["authority", "proto"], "sockets carry bytes for whoever asks, along any route"),
+    (
+        "net",
+        &["authority", "auth", "proto"],
+        "sockets carry bytes for whoever asks, along any route; of auth it is the words for tokens",
+    ),
     (
         "tunnel",
         &["authority", "secret", "auth", "proto", "route", "net"],
@@ -36,11 +40,18 @@ const LAW: [(&str, &[&str], &str); 11] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 7] = [
+const CRATES: [(&str, &[&str], &str); 10] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
     ("socket2", &["net"], "socket options are net's"),
+    ("getrandom", &["tunnel"], "chance comes in as an argument; who composes has it"),
+    (
+        "libloading",
+        &["net"],
+        "what is opened at run time is called without the compiler's checks: in one room",
+    ),
+    ("md4", &["auth"], "hashes of passwords are made where they are answered"),
     ("clap", &["cli"], "words typed are the command line's"),
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("x509_parser", &["mode"], "certificates are read by the one who reports them"),

@@ -1,18 +1,28 @@
 //! What a proxy asks for, and what it is answered.
 //!
 //! [`challenge`] reads what the proxy offers, a file per scheme makes the answer, and the
-//! [`Authenticator`] picks, answers and gives up. All of it is pure: no message, no connection,
-//! no clock. Schemes don't know each other.
+//! [`Authenticator`] picks, answers and gives up; what it learnt of a proxy stays in a [`Memory`].
+//! All of it is pure: no message, no connection, no clock. Schemes don't know each other.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod authenticator;
 pub mod basic;
 pub mod challenge;
+pub mod digest;
+mod memory;
+#[cfg(feature = "negotiate")]
+pub mod negotiate;
+#[cfg(feature = "ntlm")]
+pub mod ntlm;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::time::SystemTime;
 
+pub use authenticator::Authenticator;
 pub use challenge::{Challenge, Challenges};
+pub use memory::Memory;
 
-use crate::secret::{Login, Secret};
+use crate::secret::Secret;
 
 /// The value of a Proxy-Authorization field (RFC 9110 §11.4), hidden from `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,6 +46,45 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// A scheme that we speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 4559: Kerberos; no password leaves this machine, nor anything made of it.
+    #[cfg(feature = "negotiate")]
+    Negotiate,
+    /// RFC 7616: a hash with nonces of both sides.
+    Digest,
+    /// MS-NLMP: a hash too, of MD4 and MD5.
+    #[cfg(feature = "ntlm")]
+    Ntlm,
+    /// RFC 7617: the password itself.
+    Basic,
+}
+
+impl Scheme {
+    /// All of them, the strongest first.
+    pub const ALL: &[Self] = &[
+        #[cfg(feature = "negotiate")]
+        Self::Negotiate,
+        Self::Digest,
+        #[cfg(feature = "ntlm")]
+        Self::Ntlm,
+        Self::Basic,
+    ];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "negotiate")]
+            Self::Negotiate => negotiate::SCHEME,
+            Self::Digest => digest::SCHEME,
+            #[cfg(feature = "ntlm")]
+            Self::Ntlm => ntlm::SCHEME,
+            Self::Basic => basic::SCHEME,
+        }
+    }
+}
+
 /// Which schemes may be used, and when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
@@ -43,23 +92,50 @@ pub enum Policy {
     /// credentials for (RFC 9110 §11.4).
     #[default]
     Auto,
-    /// Basic, with the first request: it saves the round trip of the 407.
-    Basic,
+    /// This one alone. Basic and Negotiate go with the first request, which saves the round trip
+    /// of the 407; the others answer to something.
+    Only(Scheme),
     /// Never, whatever the proxy asks.
     None,
 }
 
-/// What to do about a 407.
+/// Whom credentials are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// The request-target of the CONNECT, byte for byte (Digest's `uri`).
+    pub target: String,
+    /// The proxy's service as GSSAPI writes it, `HTTP@proxy.example`.
+    pub service: String,
+}
+
+/// What an answer needs that nobody could foretell.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// Random bytes, for one answer.
+    pub nonce: [u8; 16],
+    /// What time it is.
+    pub time: SystemTime,
+}
+
+/// What to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Send these.
+    /// These.
     Credentials(Credentials),
+    /// A request without credentials; never the answer to a 407.
+    Nothing,
     /// A name and password are needed: [`Authenticator::supply`] them, or give up.
     WantLogin {
         /// What the proxy calls the space it protects; from the network, not escaped.
         realm: String,
         /// How many logins were refused already.
         refused: usize,
+    },
+    /// A token of Negotiate is needed: [`Authenticator::supply_token`].
+    #[cfg(feature = "negotiate")]
+    WantToken {
+        /// What the proxy says to the last one; `None`: the first of a new context.
+        reply: Option<Vec<u8>>,
     },
     /// Nothing can be answered.
     GiveUp(GiveUp),
@@ -70,145 +146,47 @@ pub enum Answer {
 pub enum GiveUp {
     /// The 407 had no Proxy-Authenticate that could be read.
     NoChallenge,
-    /// It offers no scheme that we speak.
+    /// It offers no scheme that we speak, or may speak.
     NoCommonScheme,
+    /// Nothing of what it offers could be used; each [`Attempt`] says why.
+    Unusable,
     /// There is no name and password to answer with.
     NoLogin,
-    /// It has refused the name and password that it was given.
+    /// It has refused what it was given.
     Refused,
+    /// The scheme takes several messages on one connection, and the proxy closes it in between
+    /// (Q30).
+    Interrupted(Scheme),
     /// The policy is to never answer.
     Forbidden,
 }
 
-/// Picks a scheme, answers with it, and knows when to stop. One for each tunnel that is opened:
-/// it never sends refused credentials again, as accounts get locked that way.
-#[derive(Debug)]
-pub struct Authenticator {
-    policy: Policy,
-    login: Option<Login>,
-    /// The present login was sent with the request that is under way.
-    sent: bool,
-    /// How many logins have been refused.
-    refused: usize,
+/// A scheme that was taken up in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which one.
+    pub scheme: Scheme,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
-impl Authenticator {
-    /// Starts with what is known of the user, if anything.
-    pub fn new(policy: Policy, login: Option<Login>) -> Self {
-        Self { policy, login, sent: false, refused: 0 }
-    }
-
-    /// Starts with a login having been refused already: nothing is sent.
-    pub fn refused(policy: Policy) -> Self {
-        Self { refused: 1, ..Self::new(policy, None) }
-    }
-
-    /// What to send before the proxy asks.
-    pub fn unasked(&mut self) -> Option<Credentials> {
-        match (self.policy, &self.login) {
-            (Policy::Basic, Some(login)) => {
-                self.sent = true;
-                Some(basic::credentials(login))
-            }
-            (Policy::Auto | Policy::None | Policy::Basic, _) => None,
-        }
-    }
-
-    /// What to answer to the challenges of a 407.
-    pub fn answer(&mut self, challenges: &Challenges) -> Answer {
-        if self.policy == Policy::None {
-            return Answer::GiveUp(GiveUp::Forbidden);
-        }
-        if self.sent {
-            // RFC 9110 §15.5.8: a 407 to a request with credentials has refused them.
-            self.login = None;
-            self.sent = false;
-            self.refused += 1;
-        }
-        let Some(basic) = challenges.find(basic::SCHEME) else {
-            return Answer::GiveUp(match challenges.is_empty() {
-                _ if self.refused > 0 => GiveUp::Refused,
-                true => GiveUp::NoChallenge,
-                false => GiveUp::NoCommonScheme,
-            });
-        };
-        match &self.login {
-            Some(login) => {
-                self.sent = true;
-                Answer::Credentials(basic::credentials(login))
-            }
-            None => {
-                let realm = basic.parameter("realm").unwrap_or_default().to_owned();
-                Answer::WantLogin { realm, refused: self.refused }
-            }
-        }
-    }
-
-    /// Takes the login that [`Answer::WantLogin`] asked for; `None` if there is none to be had.
-    pub fn supply(&mut self, login: Option<Login>) -> Answer {
-        match login {
-            Some(login) => {
-                let credentials = basic::credentials(&login);
-                self.login = Some(login);
-                self.sent = true;
-                Answer::Credentials(credentials)
-            }
-            None if self.refused > 0 => Answer::GiveUp(GiveUp::Refused),
-            None => Answer::GiveUp(GiveUp::NoLogin),
-        }
-    }
+/// Why a scheme was of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The proxy refused the credentials.
+    Refused,
+    /// The challenge can't be met: unknown algorithms, or a message that can't be read.
+    Challenge,
+    /// It takes a password, and its hash is all that is known.
+    NtHash,
+    /// There is no token.
+    #[cfg(feature = "negotiate")]
+    NoToken(negotiate::NoToken),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn challenges(value: &str) -> Challenges {
-        Challenges::parse([value])
-    }
-
-    fn login(user: &str) -> Login {
-        Login::new(user, Secret::new("pw")).expect("a plain name")
-    }
-
-    #[test]
-    fn auto_sends_nothing_before_it_is_asked() {
-        assert_eq!(Authenticator::new(Policy::Auto, Some(login("a"))).unasked(), None);
-    }
-
-    #[test]
-    fn basic_is_sent_at_once_when_it_is_named() {
-        assert!(Authenticator::new(Policy::Basic, Some(login("a"))).unasked().is_some());
-    }
-
-    #[test]
-    fn q45_refused_credentials_are_never_sent_again() {
-        let mut auth = Authenticator::new(Policy::Auto, Some(login("a")));
-        assert!(matches!(auth.answer(&challenges("Basic realm=x")), Answer::Credentials(_)));
-        let again = auth.answer(&challenges("Basic realm=x"));
-        assert_eq!(again, Answer::WantLogin { realm: "x".into(), refused: 1 });
-        assert_eq!(auth.supply(None), Answer::GiveUp(GiveUp::Refused));
-    }
-
-    #[test]
-    fn a_second_login_may_be_tried_where_the_first_was_refused() {
-        let mut auth = Authenticator::new(Policy::Basic, Some(login("a")));
-        auth.unasked();
-        assert!(matches!(auth.answer(&challenges("Basic realm=x")), Answer::WantLogin { refused: 1, .. }));
-        assert_eq!(auth.supply(Some(login("b"))), Answer::Credentials(basic::credentials(&login("b"))));
-    }
-
-    #[test]
-    fn q26_a_407_without_a_challenge_is_told_apart() {
-        let mut auth = Authenticator::new(Policy::Auto, Some(login("a")));
-        assert_eq!(auth.answer(&Challenges::default()), Answer::GiveUp(GiveUp::NoChallenge));
-        assert_eq!(auth.answer(&challenges("Negotiate, NTLM")), Answer::GiveUp(GiveUp::NoCommonScheme));
-    }
-
-    #[test]
-    fn none_never_answers() {
-        let mut auth = Authenticator::new(Policy::None, Some(login("a")));
-        assert_eq!(auth.unasked(), None);
-        assert_eq!(auth.answer(&challenges("Basic realm=x")), Answer::GiveUp(GiveUp::Forbidden));
-    }
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }

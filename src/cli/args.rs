@@ -312,9 +312,16 @@ pub(super) struct ProxyArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
     pub(super) proxy_credentials: Option<PathBuf>,
 
-    /// auto: answer when the proxy asks; basic: send at once; none: never
+    /// auto: when the proxy asks, the strongest scheme that it offers; a scheme: that one alone,
+    /// basic and negotiate at once; none: never
     #[arg(long, value_name = "SCHEME", default_value = "auto", help_heading = "Credentials")]
     pub(super) proxy_auth: Scheme,
+
+    /// The proxy's Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy's host]
+    #[arg(
+        long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = "Credentials"
+    )]
+    pub(super) proxy_spn: Option<String>,
 
     /// Limit for finding and connecting to the proxy (check: also for TLS with the target)
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::limit, help_heading = "Time")]
@@ -341,6 +348,7 @@ impl Default for ProxyArgs {
             proxy_user: None,
             proxy_credentials: None,
             proxy_auth: Scheme::Auto,
+            proxy_spn: None,
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(60),
@@ -372,10 +380,18 @@ impl Default for RelayArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Scheme {
-    /// What the proxy offers, when it asks
+    /// The strongest that the proxy offers, when it asks
     Auto,
     /// Basic, with the first request
     Basic,
+    /// Digest alone
+    Digest,
+    /// NTLM alone
+    #[cfg(feature = "ntlm")]
+    Ntlm,
+    /// Kerberos, with the first request
+    #[cfg(feature = "negotiate")]
+    Negotiate,
     /// Never any
     None,
 }
@@ -384,7 +400,12 @@ impl From<Scheme> for auth::Policy {
     fn from(scheme: Scheme) -> Self {
         match scheme {
             Scheme::Auto => Self::Auto,
-            Scheme::Basic => Self::Basic,
+            Scheme::Basic => Self::Only(auth::Scheme::Basic),
+            Scheme::Digest => Self::Only(auth::Scheme::Digest),
+            #[cfg(feature = "ntlm")]
+            Scheme::Ntlm => Self::Only(auth::Scheme::Ntlm),
+            #[cfg(feature = "negotiate")]
+            Scheme::Negotiate => Self::Only(auth::Scheme::Negotiate),
             Scheme::None => Self::None,
         }
     }

@@ -70,7 +70,8 @@ impl Classified for Error {
             Cause::Unreachable(_) | Cause::Closed | Cause::Broken(_) => Kind::Unreachable,
             Cause::Timeout(_) => Kind::Timeout,
             Cause::Nonsense(_) => Kind::Protocol,
-            Cause::Unauthenticated { .. } => Kind::Auth,
+            Cause::Unauthenticated { .. } | Cause::Impostor => Kind::Auth,
+            Cause::System(_) => Kind::Local,
             Cause::Refused(refusal) => match refusal.status.class() {
                 Class::Redirection | Class::ClientError => Kind::Refused,
                 Class::ServerError => Kind::Gateway,

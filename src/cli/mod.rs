@@ -12,6 +12,7 @@ mod prompt;
 mod quick;
 mod report;
 mod settings;
+mod unanswered;
 mod words;
 
 use std::ffi::OsString;

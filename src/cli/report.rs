@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use super::args::LogFormat;
 use super::exit::{Classified as _, Kind};
 use super::settings::{SettingsError, Warning};
-use crate::auth::GiveUp;
+use super::unanswered;
 use crate::authority::Authority;
 use crate::mode::check::{CheckError, Problem};
 use crate::mode::connect::ConnectError;
@@ -312,40 +312,15 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             Told { hint: Some(hint.into()), ..told(why) }
         }
         Cause::Refused(refusal) => told(status_line(refusal)).hint(refusal_hint(refusal)),
-        Cause::Unauthenticated { why, refusal } => {
-            let offered = offered(refusal);
-            let why_and_hint = match why {
-                GiveUp::NoChallenge => (
-                    "the proxy wants credentials but sent no Proxy-Authenticate that can be read".into(),
-                    "--proxy-auth basic sends Basic unasked, if that is what it wants",
-                ),
-                GiveUp::NoCommonScheme => (
-                    format!("the proxy offers {offered}, and this wimble speaks Basic"),
-                    "ask for a Basic account, or run a helper such as cntlm or px in between",
-                ),
-                GiveUp::NoLogin => (
-                    format!("the proxy wants credentials ({offered})"),
-                    "give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD",
-                ),
-                GiveUp::Refused => (
-                    format!("the proxy refused the credentials ({offered})"),
-                    "check name and password; they are not sent again, as accounts get locked that way",
-                ),
-                GiveUp::Forbidden => (
-                    format!("the proxy wants credentials ({offered})"),
-                    "--proxy-auth none, or a Proxy-Authorization header made by hand, leaves no other answer",
-                ),
-            };
+        Cause::Unauthenticated { why, attempts, refusal } => {
             let status = format!("{} {}", refusal.status, refusal.reason);
-            told(format!("{}: {}", status.trim_end(), why_and_hint.0)).hint(why_and_hint.1)
+            let (why, hint) = unanswered::explain(*why, attempts, refusal);
+            told(format!("{}: {why}", status.trim_end())).hint(hint)
         }
+        Cause::Impostor => told("its token is not from the service that the ticket is for".into())
+            .hint("something may stand between here and the proxy; --proxy-spn names the service"),
+        Cause::System(why) => told(reason(why)),
     }
-}
-
-/// The schemes of a 407, as the proxy spelled them.
-fn offered(refusal: &Refusal) -> String {
-    let schemes: Vec<_> = refusal.challenges.iter().map(|challenge| challenge.scheme()).collect();
-    if schemes.is_empty() { "no scheme".into() } else { schemes.join(", ") }
 }
 
 /// `403 Forbidden`, and what the proxy says about it.

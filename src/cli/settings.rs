@@ -222,6 +222,7 @@ fn proxy(
         fields: RequestFields::new(user_agent.into_iter().chain(headers)),
         auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },
         logins,
+        service: args.proxy_spn.clone(),
         connect_timeout: args.connect_timeout,
         proxy_timeout: args.proxy_timeout,
     };

@@ -104,6 +104,8 @@ fn gateway_status(cause: &Cause) -> Status {
         | Cause::Broken(_)
         | Cause::Nonsense(_)
         | Cause::Refused(_)
-        | Cause::Unauthenticated { .. } => Status::new(502),
+        | Cause::Unauthenticated { .. }
+        | Cause::Impostor
+        | Cause::System(_) => Status::new(502),
     }
 }

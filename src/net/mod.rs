@@ -1,4 +1,5 @@
-//! Sockets and file descriptors: dialling, TLS, driving the machines, and carrying bytes.
+//! Sockets and file descriptors: dialling, TLS, driving the machines, and carrying bytes; and the
+//! system's GSSAPI.
 //!
 //! Refuses to know routes and modes.
 
@@ -7,6 +8,8 @@ pub mod dial;
 pub mod ending;
 pub mod fdpass;
 mod flow;
+#[cfg(feature = "negotiate")]
+pub mod gss;
 pub mod http1;
 pub mod listen;
 pub mod names;

@@ -36,7 +36,8 @@ pub enum Step {
     /// Read, and pass on what was read or that it ended.
     Receive,
     /// Answer the challenges by [`Handshake::authorize`], or [`Handshake::decline`]. Schemes that
-    /// need several legs can go on only where the connection persists.
+    /// need several legs can go on only where the connection persists, and no [`Step::Reconnect`]
+    /// comes in between.
     Authenticate {
         /// What the proxy offers.
         challenges: Challenges,
@@ -83,6 +84,8 @@ pub struct Handshake {
     eof: bool,
     /// An earlier response came over this connection: its end now may be just that (Q22).
     used: bool,
+    /// The last 407.
+    challenged: Option<Refusal>,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,7 @@ enum State {
     SendRequest,
     ExpectHead(Scan),
     Challenged {
-        refusal: Refusal,
+        challenges: Challenges,
         connection: Persistence,
         discard: Discard,
     },
@@ -109,6 +112,7 @@ impl Handshake {
             buffer: BytesMut::new(),
             eof: false,
             used: false,
+            challenged: None,
         }
     }
 
@@ -178,12 +182,10 @@ impl Handshake {
         };
     }
 
-    /// Gives [`Step::Authenticate`] up: the refusal that it was.
+    /// Gives up: the last 407, if there was one.
     pub fn decline(&mut self) -> Option<Refusal> {
-        let State::Challenged { refusal, .. } = &self.state else { return None };
-        let refusal = refusal.clone();
         self.state = State::Done;
-        Some(refusal)
+        self.challenged.take()
     }
 
     /// Bytes held at present.
@@ -200,9 +202,8 @@ impl Handshake {
                 Ok(Transition::Yield(State::ExpectHead(Scan::default()), Step::Transmit(request)))
             }
             State::ExpectHead(scan) => self.expect_head(scan),
-            State::Challenged { refusal, connection, discard } => {
-                let challenges = refusal.challenges.clone();
-                let state = State::Challenged { refusal, connection, discard };
+            State::Challenged { challenges, connection, discard } => {
+                let state = State::Challenged { challenges: challenges.clone(), connection, discard };
                 Ok(Transition::Yield(state, Step::Authenticate { challenges, connection }))
             }
             State::DiscardContent(mut discard) => Ok(match discard.receive(&mut self.buffer) {
@@ -245,9 +246,9 @@ impl Handshake {
             Verdict::Refused(refusal) => Ok(Transition::Yield(State::Done, Step::Refused(refusal))),
             Verdict::Challenged(challenges) => {
                 self.used = true;
-                let refusal = refusal(&head, challenges);
+                self.challenged = Some(refusal(&head, challenges.clone()));
                 let (connection, discard) = content::plan(&head);
-                Ok(Transition::Next(State::Challenged { refusal, connection, discard }))
+                Ok(Transition::Next(State::Challenged { challenges, connection, discard }))
             }
         }
     }

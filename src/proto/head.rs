@@ -39,6 +39,9 @@ pub enum Class {
 }
 
 impl Status {
+    /// 401, which a server says for itself; from a proxy, tinyproxy's word for a wrong password.
+    pub const UNAUTHORIZED: Self = Self(401);
+
     /// 407, the one status that is answered.
     pub const PROXY_AUTHENTICATION_REQUIRED: Self = Self(407);
 

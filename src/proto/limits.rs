@@ -16,8 +16,9 @@ pub const MAX_INTERIM: usize = 16;
 /// connection is cheaper. Squid's error pages are 3 to 5 KiB.
 pub const MAX_DISCARD: u64 = 1024 * 1024;
 
-/// Requests sent for one tunnel: the first, and two legs for each of three tries of a password.
-pub const MAX_ATTEMPTS: usize = 8;
+/// Requests sent for one tunnel: the first, two legs for each of three tries of a password, a nonce
+/// that was stale, and some that a proxy that closes unannounced makes us repeat. curl has no limit.
+pub const MAX_ATTEMPTS: usize = 12;
 
 /// Bytes of a line that is not HTTP that are awaited and quoted before it is given up.
 pub const MAX_QUOTE: usize = 256;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Stage;
-use crate::auth::GiveUp;
+use crate::auth::{Attempt, GiveUp};
 use crate::authority::Authority;
 use crate::proto::{HandshakeError, Refusal};
 
@@ -69,7 +69,15 @@ pub enum Cause {
     Unauthenticated {
         /// Why there is no answer to its challenges.
         why: GiveUp,
+        /// The schemes that were taken up in vain.
+        attempts: Vec<Attempt>,
         /// Its 407.
         refusal: Box<Refusal>,
     },
+    /// The proxy let us in with a token that is not from the one that the ticket is for.
+    #[error("not the proxy that the ticket is for")]
+    Impostor,
+    /// The system refused something that is needed.
+    #[error("the system refused")]
+    System(#[source] io::Error),
 }

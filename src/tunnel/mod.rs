@@ -4,13 +4,15 @@
 //! by watching it. Knows when to dial again for authentication and how long each stage may take.
 //! Refuses to know who asked, and to make sentences or exit codes.
 
+mod authentication;
 mod error;
+#[cfg(feature = "negotiate")]
+mod kerberos;
+mod logins;
 mod spare;
 mod stage;
 
-use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,17 +20,18 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 pub use error::{Cause, Error, Peer};
+pub use logins::{Ask, Logins, Question};
 pub use spare::{Keep, Spares};
 pub use stage::{Facts, Observer, Stage};
 
-use crate::auth::{self, Answer, Authenticator, Challenges};
+use crate::auth::{self, GiveUp};
 use crate::authority::Authority;
 use crate::net::dial;
 use crate::net::http1::{self, DriveError};
 use crate::net::names::Names;
-use crate::proto::{Handshake, HandshakeError, RequestFields, Step};
+use crate::proto::{Handshake, HandshakeError, Refusal, RequestFields, Step};
 use crate::route::{ProxyUri, Route};
-use crate::secret::Login;
+use authentication::{Authentication, Stopped};
 
 /// How tunnels are opened. Cheap to clone: one for all connections of a run.
 #[derive(Clone, Debug)]
@@ -43,73 +46,12 @@ pub struct Config {
     pub auth: auth::Policy,
     /// Who has the name and password.
     pub logins: Logins,
+    /// The proxy's Kerberos service, `HTTP@HOST` or a principal; `None` is HTTP at its host.
+    pub service: Option<String>,
     /// For the name and the TCP connection together.
     pub connect_timeout: Duration,
     /// For the CONNECT exchange, authentication included; a person's typing is not counted.
     pub proxy_timeout: Duration,
-}
-
-/// What somebody is asked for who has a name and password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// The proxy that asks.
-    pub proxy: Authority,
-    /// What it calls the space it protects; from the network, not escaped.
-    pub realm: String,
-    /// How many logins it has refused before, in this exchange.
-    pub refused: usize,
-}
-
-/// Answers a question for a login; it may block (a prompt).
-pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
-
-/// Where names and passwords come from. Clones share what they learn.
-#[derive(Clone, Default)]
-pub struct Logins {
-    known: Option<Login>,
-    ask: Option<Ask>,
-    /// When a proxy last refused what is known.
-    refused: Arc<Mutex<Option<Instant>>>,
-}
-
-/// How long a login that was refused is not sent again, by any connection of this run: accounts
-/// get locked after a few wrong passwords, and a browser makes a few connections at once.
-const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
-
-impl Logins {
-    /// This one, and no other.
-    pub fn known(login: Login) -> Self {
-        Self { known: Some(login), ..Self::default() }
-    }
-
-    /// Whatever is answered when a proxy asks.
-    pub fn asked(ask: Ask) -> Self {
-        Self { ask: Some(ask), ..Self::default() }
-    }
-
-    fn authenticator(&self, policy: auth::Policy) -> Authenticator {
-        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match &self.known {
-            Some(_) if refused.is_some_and(|at| at.elapsed() < REFUSAL_MEMORY) => {
-                Authenticator::refused(policy)
-            }
-            known => Authenticator::new(policy, known.clone()),
-        }
-    }
-
-    fn remember_refusal(&self) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        // The time runs from the refusal, not from each connection that was spared another.
-        if refused.is_none_or(|at| at.elapsed() >= REFUSAL_MEMORY) {
-            *refused = Some(Instant::now());
-        }
-    }
-}
-
-impl fmt::Debug for Logins {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logins").field("known", &self.known).field("ask", &self.ask.is_some()).finish()
-    }
 }
 
 /// What curl and ssh users expect: both families, keepalive, 10 s to connect and 30 s to be
@@ -122,6 +64,7 @@ impl Default for Config {
             fields: RequestFields::default(),
             auth: auth::Policy::default(),
             logins: Logins::default(),
+            service: None,
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),
         }
@@ -224,52 +167,67 @@ impl Ladder<'_> {
     async fn connect(&mut self) -> Result<Tunnel, Error> {
         self.observer.entered(Stage::Connect);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
-        let mut authenticator = self.config.logins.authenticator(self.config.auth);
-        let unasked = authenticator.unasked();
-        let mut handshake = Handshake::new(self.target.clone(), self.config.fields.clone(), unasked);
-        let mut deadline = Instant::now() + self.config.proxy_timeout;
+        let (config, proxy) = (self.config, self.proxy);
+        let mut authentication = Authentication::new(config, &proxy.authority, self.target);
+        let unasked = match authentication.unasked().await {
+            Ok(unasked) => unasked,
+            Err(stopped) => return Err(self.stopped(stopped, authentication, None)),
+        };
+        let mut handshake = Handshake::new(self.target.clone(), config.fields.clone(), unasked);
         loop {
-            let step = tokio::time::timeout_at(deadline, self.advance(&mut handshake))
-                .await
-                .map_err(|_| self.failed(Cause::Timeout(self.config.proxy_timeout)))??;
-            match step {
+            let stopped = match self.advance(&mut handshake, authentication.deadline).await? {
                 Step::Open { response, early } => {
                     self.observer.learnt(Facts::Answered { response: &response });
+                    if let Err(stopped) = authentication.opened(&response).await {
+                        return Err(self.stopped(stopped, authentication, None));
+                    }
                     let Some(stream) = self.stream.take() else { continue };
                     tracing::debug!("the tunnel is open");
                     return Ok(Tunnel { early, stream });
                 }
+                Step::Refused(refusal) if authentication.is_refused_by(refusal.status) => {
+                    let refused = Stopped::GaveUp(GiveUp::Refused);
+                    return Err(self.stopped(refused, authentication, Some(refusal)));
+                }
                 Step::Refused(refusal) => return Err(self.failed(Cause::Refused(refusal.into()))),
-                Step::Authenticate { challenges, .. } => {
-                    let asked = Instant::now();
-                    let answer = self.answer(&mut authenticator, &challenges).await;
-                    deadline += asked.elapsed();
-                    match answer {
-                        Ok(credentials) => handshake.authorize(credentials),
-                        Err(why) => {
-                            if why == auth::GiveUp::Refused {
-                                self.config.logins.remember_refusal();
-                            }
-                            let Some(refusal) = handshake.decline() else { continue };
-                            return Err(self.failed(Cause::Unauthenticated { why, refusal: refusal.into() }));
+                Step::Authenticate { challenges, connection } => {
+                    match authentication.answer(&challenges, connection).await {
+                        Ok(Some(credentials)) => {
+                            handshake.authorize(credentials);
+                            continue;
                         }
+                        Ok(None) => Stopped::GaveUp(GiveUp::NoLogin),
+                        Err(stopped) => stopped,
                     }
                 }
-                Step::Transmit(_) | Step::Receive | Step::Reconnect => {}
-            }
+                Step::Reconnect => match authentication.interrupted() {
+                    Some(scheme) => Stopped::GaveUp(GiveUp::Interrupted(scheme)),
+                    None => continue,
+                },
+                Step::Transmit(_) | Step::Receive => continue,
+            };
+            return Err(self.stopped(stopped, authentication, handshake.decline()));
         }
     }
 
     /// Drives the handshake, over a new connection where it wants one.
-    async fn advance(&mut self, handshake: &mut Handshake) -> Result<Step, Error> {
+    async fn advance(&mut self, handshake: &mut Handshake, deadline: Instant) -> Result<Step, Error> {
+        let late = || Error {
+            stage: Stage::Connect,
+            peer: self.peer.clone(),
+            cause: Cause::Timeout(self.config.proxy_timeout),
+        };
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
                 tracing::debug!("the proxy closed the connection, making another");
-                dial(&self.peer, self.config, &mut ()).await?
+                let mut nobody = ();
+                let dialled = dial(&self.peer, self.config, &mut nobody);
+                tokio::time::timeout_at(deadline, dialled).await.map_err(|_| late())??
             }
         };
-        let step = http1::drive(handshake, &mut stream).await.map_err(|error| {
+        let driven = tokio::time::timeout_at(deadline, http1::drive(handshake, &mut stream)).await;
+        let step = driven.map_err(|_| late())?.map_err(|error| {
             self.failed(match error {
                 DriveError::Handshake(HandshakeError::Closed) => Cause::Closed,
                 DriveError::Handshake(error) => Cause::Nonsense(error),
@@ -282,29 +240,27 @@ impl Ladder<'_> {
         Ok(step)
     }
 
-    /// Asks the authenticator, and whoever has a login when it wants one.
-    async fn answer(
-        &mut self,
-        authenticator: &mut Authenticator,
-        challenges: &Challenges,
-    ) -> Result<auth::Credentials, auth::GiveUp> {
-        let mut answer = authenticator.answer(challenges);
-        loop {
-            match answer {
-                Answer::Credentials(credentials) => return Ok(credentials),
-                Answer::GiveUp(why) => return Err(why),
-                Answer::WantLogin { realm, refused } => {
-                    let question = Question { proxy: self.proxy.authority.clone(), realm, refused };
-                    answer = authenticator.supply(self.ask(question).await);
-                }
-            }
-        }
-    }
-
-    async fn ask(&mut self, question: Question) -> Option<Login> {
-        let ask = self.config.logins.ask.clone()?;
-        // A prompt blocks; a task that panics has no answer.
-        tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten()
+    /// The error that a failed authentication is, behind this 407.
+    fn stopped(
+        &self,
+        stopped: Stopped,
+        authentication: Authentication<'_>,
+        refusal: Option<Refusal>,
+    ) -> Error {
+        self.failed(match (stopped, refusal) {
+            (Stopped::GaveUp(why), Some(refusal)) => Cause::Unauthenticated {
+                why,
+                attempts: authentication.into_attempts(),
+                refusal: refusal.into(),
+            },
+            // Nobody gives up who was not asked.
+            (Stopped::GaveUp(_), None) => Cause::Closed,
+            #[cfg(feature = "negotiate")]
+            (Stopped::Late, _) => Cause::Timeout(self.config.proxy_timeout),
+            (Stopped::System(error), _) => Cause::System(error),
+            #[cfg(feature = "negotiate")]
+            (Stopped::Impostor, _) => Cause::Impostor,
+        })
     }
 
     fn failed(&self, cause: Cause) -> Error {

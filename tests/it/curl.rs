@@ -149,6 +149,7 @@ fn a_download_works_through(software: Software, authentication: Authentication) 
     let url = match authentication {
         Authentication::Open => proxy.url(),
         Authentication::Basic => proxy.url_with_credentials(),
+        Authentication::Schemes => panic!("auth_real has these"),
     };
     let (mut forward, port) = forward(&url, &server);
     for size in [0, 1, 5_000_000] {
@@ -159,13 +160,13 @@ fn a_download_works_through(software: Software, authentication: Authentication) 
     assert_eq!(forward.wait(LIMIT), Some(0));
 }
 
-fn forward(proxy: &str, server: &TlsServer) -> (Running, u16) {
+pub(crate) fn forward(proxy: &str, server: &TlsServer) -> (Running, u16) {
     let spec = format!("0:localhost:{}", server.port());
     listening(wimble().args(["forward", "--proxy", proxy, &spec]))
 }
 
 /// curl as told by nobody but us, to the forward's port, by the name that the certificate holds.
-fn curl(pki: &Pki, server: &TlsServer, port: u16, size: usize) -> Command {
+pub(crate) fn curl(pki: &Pki, server: &TlsServer, port: u16, size: usize) -> Command {
     let name = format!("localhost:{}", server.port());
     let mut curl = tool("curl", "curl");
     curl.args(["-q", "-sS", "--noproxy", "*", "--max-time", "50", "--cacert"]).arg(pki.ca_file()).args([
@@ -177,7 +178,7 @@ fn curl(pki: &Pki, server: &TlsServer, port: u16, size: usize) -> Command {
 }
 
 #[track_caller]
-fn downloaded(curl: &Finished, size: usize) {
+pub(crate) fn downloaded(curl: &Finished, size: usize) {
     assert_eq!(curl.code, Some(0), "{}", curl.stderr);
     assert_same(&curl.stdout, &body(size));
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod auth;
+mod auth_schemes;
 mod check;
 mod cli;
 mod connect;
@@ -23,6 +24,7 @@ mod timeouts;
 
 mod generated;
 
+mod auth_real;
 mod check_real;
 mod curl;
 mod ssh;

@@ -156,9 +156,9 @@ pub(crate) fn challenge(fields: &str) -> String {
 
 #[test]
 fn q28_several_challenges_may_share_one_line() {
-    stays_behind(&challenge("Proxy-Authenticate: NEGOTIATE,NTLM,BASIC realm=\"x\"\r\n"));
-    stays_behind(&challenge("Proxy-Authenticate: Basic realm=\"x\" , Negotiate , , NTLM\r\n"));
-    stays_behind(&challenge("Proxy-Authenticate: NTLM TlRMTVNTUAACAAAA==, Basic realm=\"x\"\r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: NEGOTIATE,BEARER,BASIC realm=\"x\"\r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: Basic realm=\"x\" , Negotiate , , Bearer\r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: Bearer TlRMTVNTUAACAAAA==, Basic realm=\"x\"\r\n"));
 }
 
 #[test]
@@ -244,14 +244,14 @@ fn q47_a_proxy_that_closes_after_each_refusal_costs_one_connection_more() {
 
 #[test]
 fn q41_a_folded_challenge_is_unfolded() {
-    stays_behind(&challenge("Proxy-Authenticate: NTLM,\r\n Basic\r\n\trealm=\"x\"\r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: Bearer,\r\n Basic\r\n\trealm=\"x\"\r\n"));
 }
 
 #[test]
 fn a_realm_without_quotes_may_be_several_words() {
     stays_behind(&challenge("Proxy-Authenticate: Basic realm=Squid proxy\r\n"));
-    stays_behind(&challenge("Proxy-Authenticate: NTLM, Basic realm=Squid proxy-caching web server \r\n"));
-    stays_behind(&challenge("Proxy-Authenticate: Digest realm=a b, nonce=c, Basic realm=a b\r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: Bearer, Basic realm=Squid proxy-caching web server \r\n"));
+    stays_behind(&challenge("Proxy-Authenticate: Bearer realm=a b, error=c, Basic realm=a b\r\n"));
     reconnects_behind(
         "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=Squid proxy\r\nConnection: close\r\n\r\n",
     );

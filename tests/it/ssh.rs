@@ -111,6 +111,7 @@ fn all_three_work_through(software: Software, authentication: Authentication) {
     let credentials = match authentication {
         Authentication::Open => String::new(),
         Authentication::Basic => format!("--proxy-credentials '{}'", proxy.credentials_file().display()),
+        Authentication::Schemes => panic!("auth_real has these"),
     };
     let client = sshd.client_configuration(&proxy_command(&proxy, &credentials));
     let said = noise(1 << 20, 7);
@@ -127,7 +128,7 @@ fn proxy_command(proxy: &Proxy, credentials: &str) -> String {
     format!("'{WIMBLE}' connect --proxy {} {credentials} %h %p", proxy.url())
 }
 
-fn ssh(client: &Path) -> Command {
+pub(crate) fn ssh(client: &Path) -> Command {
     let mut ssh = tool("ssh", "openssh-client");
     ssh.arg("-F").arg(client).arg("target");
     ssh

@@ -16,10 +16,14 @@ use tempfile::TempDir;
 use super::closed_port;
 use process::{Process, open_dir};
 
+pub(crate) use kerberos::Kdc;
 pub(crate) use process::{run, soon, tool};
+pub(crate) use samba::{NTLM_PASSWORD, NTLM_USER, Samba};
 pub(crate) use sshd::Sshd;
 
+mod kerberos;
 mod process;
+mod samba;
 mod sshd;
 
 /// The name that the proxies with Basic let in.
@@ -27,6 +31,8 @@ pub(crate) const USER: &str = "alice";
 /// Its password: with a space, a colon and a percent sign, which a URL has to encode.
 pub(crate) const PASSWORD: &str = "open sesame: 100%";
 const PASSWORD_IN_URL: &str = "open%20sesame%3A%20100%25";
+/// The password where a file of the server has room for plain words only.
+pub(crate) const PLAIN_PASSWORD: &str = "opensesame100";
 
 /// How often a server may lose the race for its port.
 const ATTEMPTS: u32 = 5;
@@ -35,6 +41,8 @@ const ATTEMPTS: u32 = 5;
 pub(crate) struct Proxy {
     software: Software,
     authentication: Authentication,
+    /// Squid's `auth_param` lines.
+    schemes: String,
     port: u16,
     // Ended before its directory goes.
     process: Option<Process>,
@@ -54,16 +62,28 @@ pub(crate) enum Software {
 pub(crate) enum Authentication {
     Open,
     Basic,
+    /// What `auth_param` lines say (Squid alone).
+    Schemes,
 }
 
 impl Proxy {
     pub(crate) fn start(software: Software, authentication: Authentication) -> Self {
+        Self::start_with(software, authentication, String::new())
+    }
+
+    /// A Squid that asks as these `auth_param` lines say.
+    pub(crate) fn squid_asking(schemes: &[&str]) -> Self {
+        Self::start_with(Software::Squid, Authentication::Schemes, schemes.concat())
+    }
+
+    fn start_with(software: Software, authentication: Authentication, schemes: String) -> Self {
         let dir = open_dir();
         if authentication == Authentication::Basic {
             let hash = run(tool("openssl", "openssl").args(["passwd", "-apr1", PASSWORD]));
             fs::write(dir.path().join("passwd"), format!("{USER}:{hash}")).unwrap();
         }
-        let mut proxy = Self { software, authentication, port: 0, process: None, dir };
+        fs::write(dir.path().join("digest"), format!("{USER}:{PLAIN_PASSWORD}\n")).unwrap();
+        let mut proxy = Self { software, authentication, schemes, port: 0, process: None, dir };
         let started = (0..ATTEMPTS).any(|_| {
             proxy.port = closed_port();
             proxy.launch()
@@ -94,6 +114,16 @@ impl Proxy {
     /// `http://127.0.0.1:PORT`
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// `http://localhost:PORT`: Kerberos wants a name.
+    pub(crate) fn named_url(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// How many requests it has refused with 407 so far.
+    pub(crate) fn refusals(&self) -> usize {
+        self.log().lines().filter(|line| line.contains("TCP_DENIED/407")).count()
     }
 
     /// `http://[::1]:PORT`; only Squid listens there.
@@ -195,6 +225,13 @@ impl Proxy {
                 ),
                 "http_access allow authenticated",
             ),
+            Authentication::Schemes => (
+                format!(
+                    "{}acl authenticated proxy_auth REQUIRED\n",
+                    self.schemes.replace("{dir}", &dir.to_string())
+                ),
+                "http_access allow authenticated",
+            ),
         };
         let ipv6 = if has_ipv6() { format!("http_port [::1]:{port}\n") } else { String::new() };
         format!(
@@ -226,7 +263,11 @@ impl Proxy {
     }
 
     fn tinyproxy_configuration(&self) -> String {
-        assert_eq!(self.authentication, Authentication::Open, "not asked of tinyproxy by any test");
+        let authentication = match self.authentication {
+            Authentication::Open => String::new(),
+            Authentication::Basic => format!("BasicAuth {USER} {PLAIN_PASSWORD}\n"),
+            Authentication::Schemes => panic!("tinyproxy has Basic alone"),
+        };
         let (dir, port) = (self.dir.path().display(), self.port);
         format!(
             "Port {port}\n\
@@ -235,7 +276,8 @@ impl Proxy {
              Timeout 600\n\
              MaxClients 100\n\
              LogLevel Connect\n\
-             LogFile \"{dir}/requests\"\n"
+             LogFile \"{dir}/requests\"\n\
+             {authentication}"
         )
     }
 
@@ -262,6 +304,7 @@ impl Proxy {
                  AuthUserFile {dir}/passwd\n\
                  Require valid-user"
             ),
+            Authentication::Schemes => panic!("not asked of Apache by any test"),
         };
         format!(
             "ServerRoot {dir}\n\
@@ -290,6 +333,12 @@ impl Proxy {
         )
     }
 }
+
+/// `auth_param` lines for Digest; the user is `USER`, with `PLAIN_PASSWORD`.
+pub(crate) const DIGEST: &str = "auth_param digest program /usr/lib/squid/digest_file_auth {dir}/digest\n\
+    auth_param digest children 2 startup=1 idle=1\n\
+    auth_param digest realm wimble tests\n\
+    auth_param digest nonce_max_count 4\n";
 
 /// A port on which nothing listens and nothing else can: it is held, so a connection is refused for certain.
 pub(crate) struct DeadPort(Socket);

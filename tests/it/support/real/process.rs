@@ -25,6 +25,16 @@ impl Process {
     /// given its port in the meantime.
     #[track_caller]
     pub(super) fn start(command: &mut Command, output: &Path, port: u16) -> Option<Self> {
+        Self::start_until(command, output, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    }
+
+    /// Starts `command` and waits until it is `ready`. `None` when it ended instead.
+    #[track_caller]
+    pub(super) fn start_until(
+        command: &mut Command,
+        output: &Path,
+        mut ready: impl FnMut() -> bool,
+    ) -> Option<Self> {
         let log = fs::File::options().create(true).append(true).open(output).unwrap();
         let child =
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
@@ -32,10 +42,10 @@ impl Process {
         let mut ended = false;
         let settled = soon(|| {
             ended = process.child.try_wait().unwrap().is_some();
-            ended || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            ended || ready()
         });
         let said = || String::from_utf8_lossy(&fs::read(output).unwrap()).into_owned();
-        assert!(settled, "{command:?} neither listens nor ends:\n{}", said());
+        assert!(settled, "{command:?} is neither ready nor ended:\n{}", said());
         (!ended).then_some(process)
     }
 

@@ -1,0 +1,121 @@
+//! The sentences about a 407 that got no answer, or none that helped. A table of `cli::report`.
+
+use crate::auth::{Attempt, GiveUp, Outcome, Scheme};
+use crate::proto::{Refusal, Status};
+
+const GIVE_LOGIN: &str =
+    "give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD";
+
+/// Why, and what to try.
+pub(super) fn explain(why: GiveUp, attempts: &[Attempt], refusal: &Refusal) -> (String, String) {
+    let seen = seen(attempts, refusal);
+    match why {
+        GiveUp::NoChallenge => (
+            "the proxy wants credentials but sent no Proxy-Authenticate that can be read".into(),
+            "--proxy-auth basic sends Basic unasked, if that is what it wants".into(),
+        ),
+        GiveUp::NoCommonScheme => (
+            format!("the proxy wants credentials by a scheme that is not to be used ({seen})"),
+            format!("wimble speaks {}; --proxy-auth auto takes whichever is offered", spoken()),
+        ),
+        GiveUp::Unusable => (
+            format!("the proxy wants credentials ({seen})"),
+            attempts.iter().rev().find_map(remedy).unwrap_or(GIVE_LOGIN).into(),
+        ),
+        GiveUp::NoLogin => {
+            let hint = match attempts.iter().find_map(remedy) {
+                Some(remedy) => format!("{GIVE_LOGIN}; for Negotiate: {remedy}"),
+                None => GIVE_LOGIN.into(),
+            };
+            (format!("the proxy wants credentials ({seen})"), hint)
+        }
+        GiveUp::Refused => {
+            let hint = attempts.iter().rev().find_map(refused);
+            (format!("the proxy refused the credentials ({seen})"), hint.unwrap_or(CHECK_LOGIN).into())
+        }
+        GiveUp::Interrupted(scheme) => (
+            format!(
+                "{} takes several messages on one connection, and the proxy closes it in between ({seen})",
+                scheme.name()
+            ),
+            "an old proxy may keep it with --proxy-header 'Proxy-Connection: keep-alive'; \
+             or name another scheme with --proxy-auth"
+                .into(),
+        ),
+        GiveUp::Forbidden => (
+            format!("the proxy wants credentials ({seen})"),
+            "--proxy-auth none, or a Proxy-Authorization header made by hand, leaves no other answer".into(),
+        ),
+    }
+}
+
+const CHECK_LOGIN: &str = "check name and password; they are not sent again, as accounts get locked that way";
+
+/// What was offered, as the proxy spelled it, and what was tried.
+fn seen(attempts: &[Attempt], refusal: &Refusal) -> String {
+    let offered: Vec<_> = refusal.challenges.iter().map(|challenge| challenge.scheme()).collect();
+    let offered = if offered.is_empty() { "no scheme".into() } else { offered.join(", ") };
+    let tried: Vec<_> = attempts.iter().map(tried).collect();
+    match (refusal.status, tried.is_empty()) {
+        (_, true) => format!("offered: {offered}"),
+        // It is over: nothing is offered any more.
+        (Status::UNAUTHORIZED, false) => format!("tried: {}", tried.join(", ")),
+        (_, false) => format!("offered: {offered}; tried: {}", tried.join(", ")),
+    }
+}
+
+fn tried(Attempt { scheme, outcome }: &Attempt) -> String {
+    let name = scheme.name();
+    match outcome {
+        Outcome::Refused => format!("{name}, refused"),
+        Outcome::Challenge => format!("{name}, whose challenge can't be met"),
+        Outcome::NtHash => format!("{name}, which takes a password and no hash"),
+        #[cfg(feature = "negotiate")]
+        Outcome::NoToken(why) => format!("{name}, but {why}"),
+    }
+}
+
+/// What makes a scheme usable.
+fn remedy(attempt: &Attempt) -> Option<&'static str> {
+    #[cfg(feature = "negotiate")]
+    use crate::auth::negotiate::NoToken;
+    match &attempt.outcome {
+        Outcome::Refused => None,
+        Outcome::Challenge => Some("-vv shows the challenge"),
+        Outcome::NtHash => Some("give the password: its hash serves NTLM alone"),
+        #[cfg(feature = "negotiate")]
+        Outcome::NoToken(NoToken::NoTicket(_) | NoToken::Expired(_)) => {
+            Some("kinit gets a ticket, klist shows those that there are")
+        }
+        #[cfg(feature = "negotiate")]
+        Outcome::NoToken(NoToken::UnknownService(_)) => {
+            Some("--proxy-spn HTTP@NAME tells the service's name, where it is not the proxy's in --proxy")
+        }
+        #[cfg(feature = "negotiate")]
+        Outcome::NoToken(NoToken::NoLibrary(_)) => {
+            Some("install MIT's or Heimdal's GSSAPI library (Debian: libgssapi-krb5-2)")
+        }
+        #[cfg(feature = "negotiate")]
+        Outcome::NoToken(NoToken::Other(_)) => Some("KRB5_TRACE=/dev/stderr shows what Kerberos does"),
+    }
+}
+
+fn refused(attempt: &Attempt) -> Option<&'static str> {
+    match attempt {
+        #[cfg(feature = "negotiate")]
+        Attempt { scheme: Scheme::Negotiate, outcome: Outcome::Refused } => {
+            Some("klist shows whose ticket it was; --proxy-spn names the proxy's service, if it is another")
+        }
+        #[cfg(feature = "ntlm")]
+        Attempt { scheme: Scheme::Ntlm, outcome: Outcome::Refused } => Some(
+            "check name, domain (DOMAIN\\NAME) and password; they are not sent again, as accounts get locked that way",
+        ),
+        Attempt { outcome: Outcome::Refused, .. } => Some(CHECK_LOGIN),
+        Attempt { .. } => None,
+    }
+}
+
+fn spoken() -> String {
+    let names: Vec<_> = Scheme::ALL.iter().map(|scheme| scheme.name()).collect();
+    names.join(", ")
+}

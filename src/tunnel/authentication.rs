@@ -1,0 +1,148 @@
+//! Does what the authenticator can't do itself: asks people, the system's Kerberos, chance and
+//! the clock.
+
+use std::io;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{Config, Question};
+use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
+use crate::authority::{Authority, Host};
+use crate::proto::content::Persistence;
+use crate::proto::{ResponseHead, Status};
+use crate::secret::Login;
+
+/// The authentication of one exchange.
+pub(super) struct Authentication<'a> {
+    config: &'a Config,
+    proxy: &'a Authority,
+    authenticator: Authenticator,
+    #[cfg(feature = "negotiate")]
+    kerberos: super::kerberos::Kerberos,
+    /// When the exchange must be over; a person's typing is added.
+    pub(super) deadline: Instant,
+}
+
+/// Why there are no credentials.
+pub(super) enum Stopped {
+    GaveUp(GiveUp),
+    /// Kerberos took too long.
+    #[cfg(feature = "negotiate")]
+    Late,
+    /// There is no randomness to be had.
+    System(io::Error),
+    /// The proxy did not prove itself, though it tried.
+    #[cfg(feature = "negotiate")]
+    Impostor,
+}
+
+impl<'a> Authentication<'a> {
+    pub(super) fn new(config: &'a Config, proxy: &'a Authority, target: &Authority) -> Self {
+        let service = config.service.clone().unwrap_or_else(|| match proxy.host() {
+            Host::Name(name) => format!("HTTP@{name}"),
+            Host::Address(address) => format!("HTTP@{address}"),
+        });
+        let audience = Audience { target: target.to_string(), service: service.clone() };
+        Self {
+            config,
+            proxy,
+            authenticator: config.logins.authenticator(config.auth, proxy, audience),
+            #[cfg(feature = "negotiate")]
+            kerberos: super::kerberos::Kerberos::new(service),
+            deadline: Instant::now() + config.proxy_timeout,
+        }
+    }
+
+    /// What goes with the first request.
+    pub(super) async fn unasked(&mut self) -> Result<Option<Credentials>, Stopped> {
+        let answer = self.authenticator.unasked(&fresh()?);
+        self.resolve(answer).await
+    }
+
+    /// What answers a 407.
+    pub(super) async fn answer(
+        &mut self,
+        challenges: &Challenges,
+        connection: Persistence,
+    ) -> Result<Option<Credentials>, Stopped> {
+        let persists = connection == Persistence::Persists;
+        let answer = self.authenticator.answer(challenges, persists, &fresh()?);
+        let resolved = self.resolve(answer).await;
+        if let Err(Stopped::GaveUp(GiveUp::Refused)) = resolved {
+            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+        }
+        resolved
+    }
+
+    /// Whether a refusal that is no 407 was about the credentials (RFC 9110 §15.5.2).
+    pub(super) fn is_refused_by(&mut self, status: Status) -> bool {
+        let refused = status == Status::UNAUTHORIZED && self.authenticator.turned_away();
+        if refused {
+            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+        }
+        refused
+    }
+
+    /// What is under way, if a new connection makes it worthless.
+    pub(super) fn interrupted(&self) -> Option<Scheme> {
+        self.authenticator.interrupted()
+    }
+
+    /// The tunnel stands. RFC 4559 §5: a token on the 2xx proves the proxy; Squid sends none, and
+    /// the 2xx counts all the same (R39).
+    pub(super) async fn opened(&mut self, response: &ResponseHead) -> Result<(), Stopped> {
+        #[cfg(feature = "negotiate")]
+        if let Some(token) = self.authenticator.proof(&Challenges::parse(
+            response.values("Proxy-Authenticate").chain(response.values("Proxy-Authentication-Info")),
+        )) && !self.kerberos.is_proved_by(token, self.deadline).await?
+        {
+            return Err(Stopped::Impostor);
+        }
+        self.authenticator.opened(response.values("Proxy-Authentication-Info"));
+        Ok(())
+    }
+
+    pub(super) fn into_attempts(self) -> Vec<Attempt> {
+        self.authenticator.into_attempts()
+    }
+
+    /// Asks around until there is something to send.
+    async fn resolve(&mut self, mut answer: Answer) -> Result<Option<Credentials>, Stopped> {
+        loop {
+            answer = match answer {
+                Answer::Credentials(credentials) => return Ok(Some(credentials)),
+                Answer::Nothing => return Ok(None),
+                Answer::GiveUp(why) => return Err(Stopped::GaveUp(why)),
+                Answer::WantLogin { realm, refused } => {
+                    let question = Question { proxy: self.proxy.clone(), realm, refused };
+                    let login = self.ask(question).await;
+                    self.authenticator.supply(login, &fresh()?)
+                }
+                #[cfg(feature = "negotiate")]
+                Answer::WantToken { reply } => {
+                    let token = self.kerberos.token(reply, self.deadline).await?;
+                    if let Err(why) = &token {
+                        tracing::debug!("Negotiate: {why}");
+                    }
+                    self.authenticator.supply_token(token, &fresh()?)
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> Option<Login> {
+        let ask = self.config.logins.ask.clone()?;
+        let asked = Instant::now();
+        // A prompt blocks; a task that panics has no answer.
+        let login = tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten();
+        self.deadline += asked.elapsed();
+        login
+    }
+}
+
+fn fresh() -> Result<Fresh, Stopped> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| Stopped::System(error.into()))?;
+    Ok(Fresh { nonce, time: SystemTime::now() })
+}

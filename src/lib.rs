@@ -10,6 +10,7 @@
 //! | 1 pure | [`auth`] | challenges, and what they are answered |
 //! | | [`proto`] | one CONNECT: as messages, as HTTP/1.1 bytes, and its server half |
 //! | | [`route`] | which proxy leads to a target |
+//! | | [`starttls`] | from plain text to TLS, in each protocol's words |
 //! | 2 sockets | [`net`] | dialling, TLS, driving the machines, carrying bytes |
 //! | 3 composition | [`tunnel`] | the ladder of stages, from a name to an open tunnel |
 //! | | [`front`] | where a local client says its target |
@@ -43,4 +44,5 @@ pub mod net;
 pub mod proto;
 pub mod route;
 pub mod secret;
+pub mod starttls;
 pub mod tunnel;

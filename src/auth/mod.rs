@@ -38,6 +38,11 @@ impl Credentials {
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
+
+    /// The scheme's name: the first word, and no secret.
+    pub fn scheme(&self) -> &str {
+        self.expose().split(' ').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for Credentials {

@@ -1,6 +1,7 @@
 //! The words that can be typed. What they mean is `settings`' to decide.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::auth;
 use crate::front::Pattern;
 use crate::mode::Place;
 use crate::net::ending::HalfClose;
+use crate::starttls::Protocol;
 
 /// What was typed.
 #[derive(Debug)]
@@ -224,16 +226,68 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) proxy: ProxyArgs,
 
+    /// Ask the proxy for each of these ports of the one host, such as 22,80,8000-8100; the tunnels
+    /// are not used
+    #[arg(
+        long, value_name = "LIST", value_delimiter = ',', value_parser = words::ports,
+        conflicts_with_all = ["count", "compare", "http", "html", "save_chain", "starttls", "warn_expiry",
+            "sni", "alpn", "cacert", "insecure"],
+        help_heading = "More than one check"
+    )]
+    pub(super) ports: Vec<RangeInclusive<u16>>,
+
+    /// Check so often, and show how the times are spread; Ctrl-C shows what there is
+    #[arg(long, value_name = "N", value_parser = words::count, conflicts_with = "compare", help_heading = "More than one check")]
+    pub(super) count: Option<usize>,
+
+    /// From the start of a check to that of the next
+    #[arg(
+        long, value_name = "TIME", default_value = "1s", value_parser = words::duration, requires = "count",
+        help_heading = "More than one check"
+    )]
+    pub(super) interval: Duration,
+
+    /// Check through this proxy as well (direct: through none), and show both side by side
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "More than one check")]
+    pub(super) compare: Option<String>,
+
     /// Print one JSON object for each target
     #[arg(long)]
     pub(super) json: bool,
+
+    /// Show how the proxy was chosen: each option and variable that was looked at
+    #[arg(long)]
+    pub(super) explain: bool,
+
+    /// Write the report as a page too, to be sent to the people who run the proxy
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) html: Option<PathBuf>,
+
+    /// Send an HTTP/1.1 request for this path, and show the head of the answer [default path: /]
+    #[arg(
+        long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "/",
+        value_parser = words::path, conflicts_with_all = ["starttls", "alpn"], help_heading = "Inside the tunnel"
+    )]
+    pub(super) http: Option<String>,
+
+    /// Ask with GET instead of HEAD
+    #[arg(long, requires = "http", help_heading = "Inside the tunnel")]
+    pub(super) http_get: bool,
+
+    /// Go over to TLS in the words of this protocol: smtp, imap, pop3, ftp, ldap, postgres, mysql,
+    /// xmpp or http (RFC 2817)
+    #[arg(
+        long, value_name = "PROTOCOL", value_parser = words::protocol, conflicts_with = "no_tls",
+        help_heading = "Inside the tunnel"
+    )]
+    pub(super) starttls: Option<Protocol>,
 
     /// When to colour the report
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: clap::ColorChoice,
 
-    /// Do not speak TLS to the target: the tunnel is the last stage
-    #[arg(long, conflicts_with_all = ["sni", "alpn", "cacert", "insecure"], help_heading = "TLS with the target")]
+    /// Do not speak TLS to the target; what it says by itself within a second is shown
+    #[arg(long, conflicts_with_all = ["sni", "alpn", "cacert", "insecure", "save_chain", "warn_expiry"], help_heading = "TLS with the target")]
     pub(super) no_tls: bool,
 
     /// The name to send and to compare with the certificate [default: the target's host]
@@ -254,6 +308,14 @@ pub(super) struct CheckArgs {
     /// Do not fail because a certificate is not trusted; what is wrong with it is still told
     #[arg(long, help_heading = "TLS with the target")]
     pub(super) insecure: bool,
+
+    /// Fail if a certificate of the chain ends within this time, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = words::duration, help_heading = "TLS with the target")]
+    pub(super) warn_expiry: Option<Duration>,
+
+    /// Write the certificates as the target sent them, as PEM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS with the target")]
+    pub(super) save_chain: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -280,7 +342,7 @@ pub(super) struct ServeArgs {
 }
 
 // Finding the proxy, and getting past it. (No doc comment: clap would take it for the command's.)
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct ProxyArgs {
     /// The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy,
     /// HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy

@@ -3,6 +3,8 @@
 use crate::mode::check::CheckError;
 use crate::mode::connect::ConnectError;
 use crate::net::bridge::BridgeError;
+use crate::net::probe::ProbeError;
+use crate::net::starttls::StarttlsError;
 use crate::proto::head::Class;
 use crate::tunnel::{Cause, Error};
 
@@ -107,8 +109,14 @@ impl Classified for CheckError {
     fn kind(&self) -> Kind {
         match self {
             Self::Tunnel(error) => error.kind(),
-            Self::Handshake { .. } | Self::Untrusted(_) => Kind::Tls,
-            Self::Slow(_) => Kind::Timeout,
+            Self::Page(_) => Kind::Protocol,
+            Self::Http(ProbeError::Conversation(error)) if error.is_parse() => Kind::Protocol,
+            Self::Cut(_) | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
+            Self::Starttls(StarttlsError::Upgrade(_) | StarttlsError::Broken(_))
+            | Self::Handshake { .. }
+            | Self::Untrusted(_) => Kind::Tls,
+            Self::Slow { .. } => Kind::Timeout,
+            Self::Http(ProbeError::Request(_)) => Kind::Usage,
         }
     }
 }

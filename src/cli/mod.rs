@@ -4,9 +4,11 @@
 //! Refuses to know protocols, and to decide anything that a library user would want decided.
 
 mod args;
+mod check;
 mod credentials;
 mod exit;
-mod ladder;
+mod explain;
+mod hints;
 mod log;
 mod prompt;
 mod quick;
@@ -23,8 +25,6 @@ use self::args::{Cli, LogFormat};
 use self::exit::{Classified as _, Kind};
 use self::report::{Reporter, Told};
 use self::settings::Job;
-use crate::authority::Authority;
-use crate::mode::check::{self, Check};
 use crate::mode::{connect, forward, serve};
 
 /// The definition of the command line, for what is generated from it.
@@ -69,7 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Job::Forward(job) => listen(reporter, forward::run(job, Box::new(reporter))),
         Job::Serve(job) => listen(reporter, serve::run(job, Box::new(reporter))),
-        Job::Check { check, targets, json, color } => match watch(reporter, &check, &targets, json, color) {
+        Job::Check(plan) => match check::run(reporter, *plan) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(reporter, &report::local("check", &error)),
         },
@@ -104,45 +104,4 @@ fn listen(reporter: Reporter, mode: impl Future<Output = Result<(), crate::mode:
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(reporter, &report::place(&error)),
     }
-}
-
-/// Checks each target in turn; the code is that of the first that failed.
-fn watch(
-    reporter: Reporter,
-    check: &Check,
-    targets: &[Authority],
-    json: bool,
-    color: clap::ColorChoice,
-) -> io::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let color = match color {
-        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
-        clap::ColorChoice::Always => anstream::ColorChoice::Always,
-        clap::ColorChoice::Never => anstream::ColorChoice::Never,
-    };
-    let mut code = 0;
-    for target in targets {
-        let report = runtime.block_on(check::run(check, target));
-        let mut page = Vec::new();
-        if json {
-            page.extend_from_slice(report::json_line(&ladder::json(&report)).as_bytes());
-        } else {
-            ladder::text(&report, &mut page)?;
-        }
-        let mut out = anstream::AutoStream::new(io::stdout().lock(), color);
-        match out.write_all(&page).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-            written => written?,
-        }
-        if let Some(failure) = &report.failure {
-            if !json {
-                reporter.error(&report::check(failure, target));
-            }
-            if code == 0 {
-                code = failure.kind().code();
-            }
-        }
-    }
-    runtime.shutdown_background();
-    Ok(code)
 }

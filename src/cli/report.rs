@@ -8,10 +8,10 @@ use std::sync::Mutex;
 
 use super::args::LogFormat;
 use super::exit::{Classified as _, Kind};
+use super::hints::Detail;
 use super::settings::{SettingsError, Warning};
 use super::unanswered;
 use crate::authority::Authority;
-use crate::mode::check::{CheckError, Problem};
 use crate::mode::connect::ConnectError;
 use crate::mode::{PlaceError, SessionError, Watch};
 use crate::net::bridge::BridgeError;
@@ -33,12 +33,24 @@ pub(super) struct Told {
     what: String,
     /// Why.
     why: String,
+    /// The cause, where it is one of those that have a hint of their own.
+    pub(super) detail: Option<Detail>,
     pub(super) hint: Option<String>,
 }
 
 impl Told {
-    fn new(kind: Kind, what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { kind, stage: None, what: what.into(), why: why.into(), hint: None }
+    pub(super) fn new(kind: Kind, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { kind, stage: None, what: what.into(), why: why.into(), detail: None, hint: None }
+    }
+
+    /// Names the stage that failed.
+    pub(super) fn at(self, stage: Stage) -> Self {
+        Self { stage: Some(stage), ..self }
+    }
+
+    /// Names the cause, which has its hint.
+    pub(super) fn because(self, detail: Detail) -> Self {
+        Self { detail: Some(detail), hint: Some(detail.hint().into()), ..self }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -95,7 +107,8 @@ impl Reporter {
                 write_stderr(&format!("wimble: {}\n{}", told.message(), hint.unwrap_or_default()));
             }
             LogFormat::Json => write_stderr(&json_line(&serde_json::json!({
-                "level": "error", "kind": told.kind.name(), "message": told.message(), "hint": told.hint,
+                "level": "error", "kind": told.kind.name(), "detail": told.detail.map(Detail::name),
+                "message": told.message(), "hint": told.hint,
             }))),
         }
     }
@@ -205,6 +218,7 @@ pub(super) fn settings(error: &SettingsError) -> Told {
             .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
         SettingsError::Target { .. }
         | SettingsError::Words
+        | SettingsError::OneHost
         | SettingsError::UserAgent(_)
         | SettingsError::Header(_)
         | SettingsError::Credentials(_)
@@ -278,47 +292,44 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
     };
     let told = |why: String| Told { stage: Some(error.stage), ..Told::new(error.kind(), what, why) };
     match &error.cause {
-        Cause::Resolve(why) => told(format!("the name does not resolve: {}", reason(why)))
-            .hint("check its spelling; getent hosts NAME asks the same resolver"),
+        Cause::Resolve(why) => {
+            told(format!("the name does not resolve: {}", reason(why))).because(Detail::NoSuchName)
+        }
         Cause::Unreachable(failed) => {
             let each = |(address, error): &(_, io::Error)| match failed.len() {
                 1 => reason(error),
                 _ => format!("{address}: {}", reason(error)),
             };
             let refused = failed.iter().any(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused);
-            told(failed.iter().map(each).collect::<Vec<_>>().join("; ")).hint(if refused {
-                "nothing listens there: is it running, and is this its port?"
+            told(failed.iter().map(each).collect::<Vec<_>>().join("; ")).because(if refused {
+                Detail::ConnectionRefused
             } else {
-                "is there a network that leads to it, or a firewall in between?"
+                Detail::NoWay
             })
         }
         Cause::Timeout(time) => {
-            let (option, hint) = match error.stage {
-                Stage::Resolve => ("--connect-timeout", "the resolver does not answer"),
-                Stage::Tcp => ("--connect-timeout", "a firewall may drop what is sent to it"),
-                Stage::Connect | Stage::Tls => {
-                    ("--proxy-timeout", "the proxy may be waiting for a target that does not answer")
-                }
+            let (option, detail) = match error.stage {
+                Stage::Resolve => ("--connect-timeout", Detail::ResolverSilent),
+                Stage::Tcp => ("--connect-timeout", Detail::PacketsDropped),
+                Stage::Connect | Stage::Tls | Stage::Http => ("--proxy-timeout", Detail::ProxySilent),
             };
-            told(format!("no answer within {time:?} ({option})")).hint(hint)
+            told(format!("no answer within {time:?} ({option})")).because(detail)
         }
-        Cause::Closed => told("closed without an answer".into())
-            .hint("the port may belong to something else than an HTTP proxy, or want TLS (https://)"),
-        Cause::Broken(why) => {
-            told(reason(why)).hint("the port may belong to something else than an HTTP proxy")
-        }
+        Cause::Closed => told("closed without an answer".into()).because(Detail::ClosedUnanswered),
+        Cause::Broken(why) => told(reason(why)).because(Detail::BrokenUnanswered),
         Cause::Nonsense(why) => {
-            let (why, hint) = nonsense(why);
-            Told { hint: Some(hint.into()), ..told(why) }
+            let (why, detail) = nonsense(why);
+            told(why).because(detail)
         }
-        Cause::Refused(refusal) => told(status_line(refusal)).hint(refusal_hint(refusal)),
+        Cause::Refused(refusal) => told(status_line(refusal)).because(refusal_detail(refusal)),
         Cause::Unauthenticated { why, attempts, refusal } => {
             let status = format!("{} {}", refusal.status, refusal.reason);
-            let (why, hint) = unanswered::explain(*why, attempts, refusal);
-            told(format!("{}: {why}", status.trim_end())).hint(hint)
+            let (why, detail, hint) = unanswered::explain(*why, attempts, refusal);
+            told(format!("{}: {why}", status.trim_end())).because(detail).hint(hint)
         }
-        Cause::Impostor => told("its token is not from the service that the ticket is for".into())
-            .hint("something may stand between here and the proxy; --proxy-spn names the service"),
+        Cause::Impostor => {
+            told("its token is not from the service that the ticket is for".into()).because(Detail::Impostor)
+        }
         Cause::System(why) => told(reason(why)),
     }
 }
@@ -326,143 +337,65 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
 /// `403 Forbidden`, and what the proxy says about it.
 fn status_line(refusal: &Refusal) -> String {
     let mut line = format!("{} {}", refusal.status, refusal.reason).trim_end().to_owned();
-    for (name, value) in &refusal.explanations {
+    // Who says it is a check's to tell.
+    let why = |name: &str| !["Via", "Server", "Proxy-Agent"].iter().any(|who| who.eq_ignore_ascii_case(name));
+    for (name, value) in refusal.explanations.iter().filter(|(name, _)| why(name)) {
         line.push_str(&format!(" ({name}: {value})"));
     }
     line
 }
 
-fn refusal_hint(refusal: &Refusal) -> &'static str {
+fn refusal_detail(refusal: &Refusal) -> Detail {
+    let says = |name: &str, what: &str| {
+        let field = |(n, value): &(String, String)| n.eq_ignore_ascii_case(name) && value.contains(what);
+        refusal.explanations.iter().any(field)
+    };
     match refusal.status.code() {
-        300..=399 => "redirects are never followed; a login page (captive portal) may want a browser first",
-        400 => "if this port speaks TLS, the proxy is https://; or it does not take CONNECT",
-        401 => "this answers like a web server, not a proxy: is it the right port?",
-        403 => "the proxy's rules forbid this host or port; many permit port 443 alone",
-        404 | 405 | 501 => "this may be a web server, or a proxy that does not permit CONNECT",
-        429 => "the proxy limits how often it is asked: wait",
-        402..=499 => "the proxy refuses this target",
-        502..=504 => {
-            "the proxy could not reach the target: is its name right, is it up, does it listen on this port?"
+        300..=399 => Detail::CaptivePortal,
+        400 => Detail::BadRequest,
+        401 => Detail::WebServer,
+        403 => Detail::Forbidden,
+        404 | 405 | 501 => Detail::NoConnect,
+        429 => Detail::TooMany,
+        402..=499 => Detail::Refused,
+        // Squid's word, and RFC 9209 §2.3.2.
+        500..=599 if says("X-Squid-Error", "ERR_DNS_FAIL") || says("Proxy-Status", "dns_error") => {
+            Detail::TargetUnknown
         }
-        _ => "the proxy failed: its log says why",
+        502..=504 => Detail::TargetUnreachable,
+        _ => Detail::ProxyFailed,
     }
 }
 
-fn nonsense(error: &HandshakeError) -> (String, &'static str) {
-    const NO_PROXY: &str = "the port belongs to something else than an HTTP proxy";
+fn nonsense(error: &HandshakeError) -> (String, Detail) {
     match error {
         HandshakeError::Head(HeadError::StatusLine(line)) => {
             let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
-            let hint = if line.starts_with(b"SSH-") {
-                "this is an ssh server: the proxy is somewhere else"
+            let detail = if line.starts_with(b"SSH-") {
+                Detail::SshPort
             } else if line.starts_with(b"HTTP/") || line.starts_with(b"ICY") {
-                "the proxy speaks HTTP wrongly; -vv shows more"
+                Detail::BadHttp
             } else {
-                NO_PROXY
+                Detail::NotHttp
             };
-            (format!("not an HTTP answer: {shown:?}"), hint)
+            (format!("not an HTTP answer: {shown:?}"), detail)
         }
         HandshakeError::Head(HeadError::TlsRecord) => {
-            ("a TLS record instead of an HTTP answer".into(), "this port speaks TLS: use https://")
+            ("a TLS record instead of an HTTP answer".into(), Detail::TlsPort)
         }
         HandshakeError::Head(error @ (HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields)) => {
-            (error.to_string(), "the proxy's answer breaks the rules of HTTP or wimble's limits")
+            (error.to_string(), Detail::BadHttp)
         }
-        HandshakeError::Exchange(error @ ExchangeError::SwitchingProtocols) => (error.to_string(), NO_PROXY),
-        HandshakeError::Exchange(error) => (error.to_string(), "the proxy goes round in circles"),
-        HandshakeError::Closed | HandshakeError::Truncated => {
-            (error.to_string(), "the proxy gave up in the middle of its answer: its log says why")
+        HandshakeError::Exchange(error @ ExchangeError::SwitchingProtocols) => {
+            (error.to_string(), Detail::NotHttp)
         }
-    }
-}
-
-/// A check that failed.
-pub(super) fn check(error: &CheckError, target: &Authority) -> Told {
-    let told = |why: String| Told {
-        stage: Some(Stage::Tls),
-        ..Told::new(error.kind(), format!("tls {target}"), why)
-    };
-    match error {
-        CheckError::Tunnel(error) => tunnel(error, Some(target)),
-        CheckError::Slow(time) => told(format!("no handshake within {time:?} (--connect-timeout)"))
-            .hint("the target may not speak TLS: --no-tls leaves it out"),
-        CheckError::Handshake { error, first } => {
-            let (why, hint) = no_handshake(error, first);
-            told(why).hint(hint)
-        }
-        CheckError::Untrusted(problems) => {
-            let hint = match problems.first() {
-                Some(Problem::Expired(_)) => "the target's certificate must be renewed",
-                Some(Problem::NotYetValid(_)) => "is this machine's clock right?",
-                Some(Problem::WrongName { .. }) => {
-                    "--sni NAME asks for another name; or the target is not the right one"
-                }
-                Some(Problem::SelfSigned) => {
-                    "--cacert FILE trusts it, once you know that it is the right one"
-                }
-                Some(Problem::UnknownIssuer(_)) => {
-                    "--cacert FILE trusts a private issuer; an unknown one may be a proxy that reads the traffic"
-                }
-                Some(Problem::Other(_)) | None => "--insecure goes on all the same",
-            };
-            let said: Vec<_> = problems.iter().map(problem).collect();
-            told(format!("the certificate is not trusted: {}", said.join("; "))).hint(hint)
-        }
-    }
-}
-
-/// A TLS handshake that failed, told by the first bytes that came instead (Q33, Q34).
-fn no_handshake(error: &io::Error, first: &[u8]) -> (String, &'static str) {
-    let shown: String = String::from_utf8_lossy(first).chars().take(60).collect();
-    let is_tls = matches!(first.first(), Some(0x14..=0x17));
-    if first.is_empty() {
-        let how = if error.kind() == io::ErrorKind::ConnectionReset { "reset" } else { "closed" };
-        return (
-            format!("the tunnel opened and was {how} after 0 bytes"),
-            "the proxy may say 200 before it has reached the target, or the target does not speak TLS here",
-        );
-    }
-    if is_tls {
-        return (reason(error), "the target speaks TLS, but not with us: openssl s_client may show more");
-    }
-    let hint = if first.starts_with(b"HTTP/") || first.starts_with(b"<") {
-        "a web page came back: the proxy's own, behind its 200, or a target that speaks plain HTTP (--no-tls)"
-    } else {
-        "the target does not speak TLS on this port: --no-tls leaves it out"
-    };
-    (format!("no TLS but {shown:?}"), hint)
-}
-
-/// What is wrong with a certificate, in words and numbers.
-pub(super) fn problem(problem: &Problem) -> String {
-    let days = |span: std::time::Duration| match span.as_secs() / 86_400 {
-        0 => "today".to_owned(),
-        1 => "1 day".to_owned(),
-        days => format!("{days} days"),
-    };
-    let now = std::time::SystemTime::now();
-    match problem {
-        Problem::Expired(at) => match days(at.elapsed(now).unwrap_or_default()).as_str() {
-            "today" => format!("it expired today, {at}"),
-            days => format!("it expired {days} ago, on {}", at.date()),
-        },
-        Problem::NotYetValid(at) => format!("it is not valid before {at}"),
-        Problem::WrongName { asked, names } if names.is_empty() => {
-            format!("it is for no name at all, not for {asked}")
-        }
-        Problem::WrongName { asked, names } => {
-            let some: Vec<_> = names.iter().take(4).map(String::as_str).collect();
-            let more = if names.len() > some.len() { ", …" } else { "" };
-            format!("it is for {}{more}, not for {asked}", some.join(", "))
-        }
-        Problem::SelfSigned => "it is self-signed".into(),
-        Problem::UnknownIssuer(issuer) => format!("its issuer is not known here: {issuer}"),
-        Problem::Other(reason) => reason.clone(),
+        HandshakeError::Exchange(error) => (error.to_string(), Detail::Circles),
+        HandshakeError::Closed | HandshakeError::Truncated => (error.to_string(), Detail::CutAnswer),
     }
 }
 
 /// An error's words, without the number that the system has for it.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     match text.split_once(" (os error ") {
@@ -474,6 +407,7 @@ fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::GiveUp;
 
     #[test]
     fn json_is_safe_to_look_at_and_still_the_same() {
@@ -481,6 +415,41 @@ mod tests {
         let line = json_line(&value);
         assert!(!line.trim_end().chars().any(is_dangerous), "{line:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON"), value);
+    }
+
+    #[test]
+    fn what_no_test_can_wait_for_has_its_cause() {
+        let peer = || Peer::Proxy("proxy:1".parse().expect("an authority"));
+        let unreachable =
+            || Cause::Unreachable(vec![(([192, 0, 2, 1], 1).into(), io::ErrorKind::HostUnreachable.into())]);
+        let slow = || Cause::Timeout(std::time::Duration::from_secs(1));
+        for (stage, cause, detail) in [
+            (Stage::Resolve, slow(), "resolver-silent"),
+            (Stage::Tcp, slow(), "packets-dropped"),
+            (Stage::Tcp, unreachable(), "no-way"),
+            (Stage::Connect, Cause::Impostor, "impostor"),
+        ] {
+            let told = tunnel(&tunnel::Error { stage, peer: peer(), cause }, None);
+            assert_eq!(told.detail.map(Detail::name), Some(detail));
+        }
+    }
+
+    #[test]
+    fn a_407_that_gets_no_answer_has_its_cause() {
+        let refusal = Refusal {
+            status: crate::proto::Status::PROXY_AUTHENTICATION_REQUIRED,
+            reason: String::new(),
+            challenges: crate::auth::Challenges::default(),
+            explanations: Vec::new(),
+        };
+        for (why, detail) in [
+            (GiveUp::Unusable, "unusable-credentials"),
+            (GiveUp::Interrupted(crate::auth::Scheme::Basic), "auth-interrupted"),
+        ] {
+            let (_, cause, hint) = unanswered::explain(why, &[], &refusal);
+            assert_eq!(cause.name(), detail);
+            assert_eq!(hint, cause.hint());
+        }
     }
 
     #[test]

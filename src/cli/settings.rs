@@ -8,18 +8,21 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
+use super::check::{Plan, Scope, Way};
 use super::credentials::{self, CredentialsError};
+use super::explain::{Explanation, Origin};
 use crate::auth;
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::{Authority, AuthorityError, Host};
 use crate::front::http::Gate;
 use crate::mode::Place;
-use crate::mode::check::{Check, TlsProbe, Trust};
+use crate::mode::check::{Check, Inside, Lookups, TlsProbe, Trust};
 use crate::mode::connect::{Carrier, Connect};
 use crate::mode::forward::Forward;
 use crate::mode::serve::Serve;
 use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
 use crate::net::names::Names;
+use crate::net::probe::Probe;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
 use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
@@ -29,7 +32,7 @@ use crate::tunnel::{self, Keep};
 pub(super) enum Job {
     Connect(Connect),
     Forward(Forward),
-    Check { check: Check, targets: Vec<Authority>, json: bool, color: clap::ColorChoice },
+    Check(Box<Plan>),
     Serve(Serve),
     Completions(clap_complete::Shell),
 }
@@ -56,6 +59,8 @@ pub(super) enum SettingsError {
     Variable(EnvError),
     #[error("no proxy is given")]
     NoProxy,
+    #[error("--ports: it is for one host, and several targets are given")]
+    OneHost,
     #[error("--user-agent: {0}")]
     UserAgent(FieldError),
     #[error("--proxy-header: {0}")]
@@ -99,7 +104,7 @@ fn connect(
             .map_err(|error| SettingsError::Target { text: format!("{host} {port}"), error })?,
         _ => return Err(SettingsError::Words),
     };
-    let (routes, config) = proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings)?;
+    let (routes, config, _) = proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings)?;
     let carrier = match args.fdpass {
         true => Carrier::Parent,
         false => Carrier::Bridge(patience(&args.relay, Some(args.linger))),
@@ -119,7 +124,7 @@ fn forward(
         }
     }
     let targets: Vec<_> = specs.iter().map(|(_, target)| target.clone()).collect();
-    let (routes, config) = proxy(&args.proxy, &targets, variables, warnings)?;
+    let (routes, config, _) = proxy(&args.proxy, &targets, variables, warnings)?;
     Ok(Forward {
         specs,
         routes,
@@ -136,20 +141,78 @@ fn check(
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Job, SettingsError> {
-    let targets = args.targets.iter().map(|word| target(word)).collect::<Result<Vec<_>, _>>()?;
-    let (routes, config) = proxy(&args.proxy, &targets, variables, warnings)?;
+    let targets = targets(&args)?;
+    let (routes, config, origin) = proxy(&args.proxy, &targets, variables, warnings)?;
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
-    let tls = if args.no_tls {
-        None
-    } else {
-        let trust = match &args.cacert {
-            _ if args.insecure => Trust::Insecure,
-            Some(file) => Trust::Anchors(anchors(file)?),
-            None => Trust::Stores,
-        };
-        Some(TlsProbe { sni: args.sni.map(sni).transpose()?, alpn: args.alpn, trust })
+    let alpn = if args.http.is_some() { vec!["http/1.1".into()] } else { args.alpn };
+    let trust = match &args.cacert {
+        _ if args.insecure => Trust::Insecure,
+        Some(file) => Trust::Anchors(anchors(file)?),
+        None => Trust::Stores,
     };
-    Ok(Job::Check { check: Check { routes, config, tls }, targets, json: args.json, color: args.color })
+    let tls = TlsProbe {
+        starttls: args.starttls,
+        sni: args.sni.map(sni).transpose()?,
+        alpn,
+        trust,
+        warn_expiry: args.warn_expiry,
+    };
+    let sweeps = !args.ports.is_empty();
+    let http = args.http.map(|path| Probe {
+        method: if args.http_get { "GET" } else { "HEAD" }.into(),
+        path,
+        user_agent: user_agent_text(&args.proxy).map(str::to_owned),
+    });
+    let inside = Inside { tls: (!args.no_tls && !sweeps).then_some(tls), http, listen: !sweeps };
+    let lookups = if sweeps { Lookups::Shared } else { Lookups::Each };
+    let check = Check { routes, config, lookups, inside };
+    let mut ways = vec![Way { explanation: Explanation::new(origin, &check.routes, variables), check }];
+    if let Some(other) = &args.compare {
+        let typed = ProxyArgs { proxy: Some(other.clone()), ..args.proxy.clone() };
+        let (routes, config, _) = proxy(&typed, &targets, variables, warnings)?;
+        let check = Check { routes, config, lookups, inside: ways[0].check.inside.clone() };
+        let origin = Origin::Option("--compare");
+        ways.push(Way { explanation: Explanation::new(origin, &check.routes, variables), check });
+    }
+    let scope = match (sweeps, args.count) {
+        (true, _) => Scope::Ports,
+        (false, Some(count)) => Scope::Repeated { count, interval: args.interval },
+        (false, None) => Scope::Once,
+    };
+    Ok(Job::Check(Box::new(Plan {
+        ways,
+        targets,
+        scope,
+        json: args.json,
+        color: args.color,
+        explain: args.explain,
+        save_chain: args.save_chain,
+        html: args.html,
+    })))
+}
+
+/// The targets, or the one host with each of the ports.
+fn targets(args: &CheckArgs) -> Result<Vec<Authority>, SettingsError> {
+    let one_by_one = || args.targets.iter().map(|word| target(word)).collect();
+    let [word] = args.targets.as_slice() else {
+        return if args.ports.is_empty() { one_by_one() } else { Err(SettingsError::OneHost) };
+    };
+    if args.ports.is_empty() {
+        return one_by_one();
+    }
+    // A port that the host came with is one more way to say which host.
+    let host = match word.parse::<Authority>() {
+        Ok(target) => target.host().clone(),
+        Err(_) => {
+            word.parse::<Host>().map_err(|error| SettingsError::Target { text: word.clone(), error })?
+        }
+    };
+    let ports = args.ports.iter().flat_map(|range| range.clone());
+    let target = |port| {
+        Authority::new(host.clone(), port)
+            .map_err(|error| SettingsError::Target { text: word.clone(), error })
+    };
+    ports.map(target).collect()
 }
 
 fn serve(args: ServeArgs) -> Result<Serve, SettingsError> {
@@ -185,8 +248,8 @@ fn proxy(
     targets: &[Authority],
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
-) -> Result<(route::Policy, tunnel::Config), SettingsError> {
-    let routes = routes(args, targets, variables)?;
+) -> Result<(route::Policy, tunnel::Config, Origin), SettingsError> {
+    let (routes, origin) = routes(args, targets, variables)?;
     if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
     }
@@ -195,11 +258,8 @@ fn proxy(
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
     }
-    let user_agent = match args.user_agent.as_deref() {
-        Some("") => None,
-        Some(text) => Some(Field::new("User-Agent", text).map_err(SettingsError::UserAgent)?),
-        None => Field::new("User-Agent", concat!("wimble/", env!("CARGO_PKG_VERSION"))).ok(),
-    };
+    let user_agent = user_agent_text(args).map(|text| Field::new("User-Agent", text));
+    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
     // By hand, as what is wrong with one must not be quoted: it may be a token.
     let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
@@ -226,7 +286,16 @@ fn proxy(
         connect_timeout: args.connect_timeout,
         proxy_timeout: args.proxy_timeout,
     };
-    Ok((routes, config))
+    Ok((routes, config, origin))
+}
+
+/// What we call ourselves, if anything.
+fn user_agent_text(args: &ProxyArgs) -> Option<&str> {
+    match args.user_agent.as_deref() {
+        Some("") => None,
+        Some(text) => Some(text),
+        None => Some(concat!("wimble/", env!("CARGO_PKG_VERSION"))),
+    }
 }
 
 /// A flag beats the environment, and no_proxy is environment: a proxy that is named by a flag is
@@ -235,18 +304,18 @@ fn routes(
     args: &ProxyArgs,
     targets: &[Authority],
     variables: Variables<'_>,
-) -> Result<route::Policy, SettingsError> {
+) -> Result<(route::Policy, Origin), SettingsError> {
     if let Some(text) = &args.proxy {
         let proxy = text.parse().map_err(SettingsError::Proxy)?;
-        return Ok(route::Policy { proxy, exempt: NoProxy::default() });
+        return Ok((route::Policy { proxy, exempt: NoProxy::default() }, Origin::Option("--proxy")));
     }
     if let Some((policy, variable)) = env::policy(variables).map_err(SettingsError::Variable)? {
         tracing::debug!("the proxy is from {variable}");
-        return Ok(policy);
+        return Ok((policy, Origin::Variable(variable)));
     }
     let policy = route::Policy { proxy: Proxy::Direct, exempt: env::exemptions(variables) };
     if targets.iter().all(|target| policy.exempt.matches(target) && policy.route(target) == Route::Direct) {
-        return Ok(policy);
+        return Ok((policy, Origin::NoProxy));
     }
     Err(SettingsError::NoProxy)
 }

@@ -1,55 +1,50 @@
 //! The sentences about a 407 that got no answer, or none that helped. A table of `cli::report`.
 
+use super::hints::Detail;
 use crate::auth::{Attempt, GiveUp, Outcome, Scheme};
 use crate::proto::{Refusal, Status};
 
-const GIVE_LOGIN: &str =
-    "give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD";
-
-/// Why, and what to try.
-pub(super) fn explain(why: GiveUp, attempts: &[Attempt], refusal: &Refusal) -> (String, String) {
+/// Why, the cause, and what to try: the cause's hint, unless what was tried tells more.
+pub(super) fn explain(why: GiveUp, attempts: &[Attempt], refusal: &Refusal) -> (String, Detail, String) {
     let seen = seen(attempts, refusal);
-    match why {
+    let wanted = format!("the proxy wants credentials ({seen})");
+    let (why, detail, hint) = match why {
         GiveUp::NoChallenge => (
             "the proxy wants credentials but sent no Proxy-Authenticate that can be read".into(),
-            "--proxy-auth basic sends Basic unasked, if that is what it wants".into(),
+            Detail::NoChallenge,
+            None,
         ),
         GiveUp::NoCommonScheme => (
             format!("the proxy wants credentials by a scheme that is not to be used ({seen})"),
-            format!("wimble speaks {}; --proxy-auth auto takes whichever is offered", spoken()),
+            Detail::NoCommonScheme,
+            Some(format!("wimble speaks {}; {}", spoken(), Detail::NoCommonScheme.hint())),
         ),
-        GiveUp::Unusable => (
-            format!("the proxy wants credentials ({seen})"),
-            attempts.iter().rev().find_map(remedy).unwrap_or(GIVE_LOGIN).into(),
-        ),
+        GiveUp::Unusable => {
+            let remedy = attempts.iter().rev().find_map(remedy);
+            (wanted, Detail::Unusable, remedy.map(str::to_owned))
+        }
         GiveUp::NoLogin => {
-            let hint = match attempts.iter().find_map(remedy) {
-                Some(remedy) => format!("{GIVE_LOGIN}; for Negotiate: {remedy}"),
-                None => GIVE_LOGIN.into(),
-            };
-            (format!("the proxy wants credentials ({seen})"), hint)
+            let remedy = attempts.iter().find_map(remedy);
+            let both = |remedy| format!("{}; for Negotiate: {remedy}", Detail::NoLogin.hint());
+            (wanted, Detail::NoLogin, remedy.map(both))
         }
-        GiveUp::Refused => {
-            let hint = attempts.iter().rev().find_map(refused);
-            (format!("the proxy refused the credentials ({seen})"), hint.unwrap_or(CHECK_LOGIN).into())
-        }
+        GiveUp::Refused => (
+            format!("the proxy refused the credentials ({seen})"),
+            Detail::LoginRefused,
+            attempts.iter().rev().find_map(refused).map(str::to_owned),
+        ),
         GiveUp::Interrupted(scheme) => (
             format!(
                 "{} takes several messages on one connection, and the proxy closes it in between ({seen})",
                 scheme.name()
             ),
-            "an old proxy may keep it with --proxy-header 'Proxy-Connection: keep-alive'; \
-             or name another scheme with --proxy-auth"
-                .into(),
+            Detail::AuthInterrupted,
+            None,
         ),
-        GiveUp::Forbidden => (
-            format!("the proxy wants credentials ({seen})"),
-            "--proxy-auth none, or a Proxy-Authorization header made by hand, leaves no other answer".into(),
-        ),
-    }
+        GiveUp::Forbidden => (wanted, Detail::AuthForbidden, None),
+    };
+    (why, detail, hint.unwrap_or_else(|| detail.hint().into()))
 }
-
-const CHECK_LOGIN: &str = "check name and password; they are not sent again, as accounts get locked that way";
 
 /// What was offered, as the proxy spelled it, and what was tried.
 fn seen(attempts: &[Attempt], refusal: &Refusal) -> String {
@@ -110,7 +105,7 @@ fn refused(attempt: &Attempt) -> Option<&'static str> {
         Attempt { scheme: Scheme::Ntlm, outcome: Outcome::Refused } => Some(
             "check name, domain (DOMAIN\\NAME) and password; they are not sent again, as accounts get locked that way",
         ),
-        Attempt { outcome: Outcome::Refused, .. } => Some(CHECK_LOGIN),
+        Attempt { outcome: Outcome::Refused, .. } => Some(Detail::LoginRefused.hint()),
         Attempt { .. } => None,
     }
 }

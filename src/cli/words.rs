@@ -1,11 +1,13 @@
 //! The words of the command line that have a grammar of their own: durations, places, SPECs.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::authority::Authority;
 use crate::mode::Place;
 use crate::net::ending::HalfClose;
+use crate::starttls::Protocol;
 
 /// `[BIND:]PORT:HOST:HOSTPORT` or `unix:PATH:HOST:HOSTPORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,32 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         Ok(count) if count > 0 => Ok(count),
         _ => Err("a number from 1 on".into()),
     }
+}
+
+/// A port from 1, or `FROM-TO`.
+pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| match text.parse() {
+        Ok(port) if port > 0 && text.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
+        _ => Err(format!("{text:?} is not a port (1 to 65535)")),
+    };
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to) = (port(from)?, port(to)?);
+    if from > to { Err(format!("{text}: a range goes upwards")) } else { Ok(from..=to) }
+}
+
+/// A protocol that can be upgraded to TLS.
+pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
+    let names = || Protocol::ALL.map(|(name, _)| name).join(", ");
+    let found = Protocol::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, protocol)| *protocol).ok_or_else(|| format!("the protocols are {}", names()))
+}
+
+/// A path, with or without its slash; nothing that ends a word of a request.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
+        return Err(format!("a path cannot contain {bad:?}"));
+    }
+    Ok(if text.starts_with('/') { text.to_owned() } else { format!("/{text}") })
 }
 
 /// `ADDR:PORT`, IPv6 in brackets; port 0 lets the system choose.
@@ -127,6 +155,23 @@ mod tests {
         }
         assert_eq!(half_close("never"), Ok(HalfClose::Never));
         assert!(limit("0").is_err());
+    }
+
+    #[test]
+    fn ports_are_single_or_ranges_upwards() {
+        assert_eq!(ports("443"), Ok(443..=443));
+        assert_eq!(ports("1-65535"), Ok(1..=65535));
+        for text in ["", "0", "65536", "5-4", "-5", "5-", "+5", "a", "1-2-3"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_a_request() {
+        assert_eq!(path("a/b?c").as_deref(), Ok("/a/b?c"));
+        for text in ["/a b", "/a\r\nX: y", "/ü", "/a#b"] {
+            assert!(path(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -49,6 +49,15 @@ pub struct Config {
 #[derive(Debug)]
 pub struct ConnectError(pub Vec<(SocketAddr, io::Error)>);
 
+/// A connection, and those that were tried beside it.
+#[derive(Debug)]
+pub struct Connected {
+    /// The first that was made.
+    pub stream: TcpStream,
+    /// The addresses that lost: with their error, or `None` where they were silent until then.
+    pub losers: Vec<(SocketAddr, Option<io::Error>)>,
+}
+
 /// The addresses of a host, in the order they shall be tried.
 ///
 /// # Errors
@@ -98,12 +107,16 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 ///
 /// # Errors
 /// All attempts, where none succeeded.
-pub async fn connect(addresses: &[SocketAddr], config: Config) -> Result<TcpStream, ConnectError> {
-    let mut failed = Vec::new();
+pub async fn connect(addresses: &[SocketAddr], config: Config) -> Result<Connected, ConnectError> {
+    let mut failed: Vec<(SocketAddr, io::Error)> = Vec::new();
     // One address, the common case, needs no task and no timer.
     if let [address] = addresses {
-        return attempt(*address, config).await.map_err(|error| ConnectError(vec![(*address, error)]));
+        return match attempt(*address, config).await {
+            Ok(stream) => Ok(Connected { stream, losers: Vec::new() }),
+            Err(error) => Err(ConnectError(vec![(*address, error)])),
+        };
     }
+    let mut silent = Vec::new();
     let mut waiting = addresses.iter().copied();
     let mut attempts = JoinSet::new();
     let mut next = waiting.next();
@@ -111,6 +124,7 @@ pub async fn connect(addresses: &[SocketAddr], config: Config) -> Result<TcpStre
     loop {
         if next.is_some() && (attempts.is_empty() || start_at <= Instant::now()) {
             if let Some(address) = next {
+                silent.push(address);
                 attempts.spawn(async move { (address, attempt(address, config).await) });
             }
             next = waiting.next();
@@ -118,8 +132,14 @@ pub async fn connect(addresses: &[SocketAddr], config: Config) -> Result<TcpStre
         }
         tokio::select! {
             joined = attempts.join_next() => match joined {
-                Some(Ok((_, Ok(stream)))) => return Ok(stream),
+                Some(Ok((address, Ok(stream)))) => {
+                    silent.retain(|other| *other != address);
+                    let failed = failed.into_iter().map(|(address, error)| (address, Some(error)));
+                    let losers = failed.chain(silent.into_iter().map(|address| (address, None))).collect();
+                    return Ok(Connected { stream, losers });
+                }
                 Some(Ok((address, Err(error)))) => {
+                    silent.retain(|other| *other != address);
                     failed.push((address, error));
                     start_at = Instant::now();
                 }
@@ -201,8 +221,9 @@ mod tests {
         let good = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let good_address = good.local_addr().expect("bound");
         let started = Instant::now();
-        let stream = connect(&[hole, good_address], Config::default()).await.expect("connected");
-        assert_eq!(stream.peer_addr().expect("connected"), good_address);
+        let won = connect(&[hole, good_address], Config::default()).await.expect("connected");
+        assert_eq!(won.stream.peer_addr().expect("connected"), good_address);
+        assert!(matches!(won.losers[..], [(loser, None)] if loser == hole), "{:?}", won.losers);
         assert!(started.elapsed() >= ATTEMPT_DELAY, "not before its turn");
     }
 

@@ -1,10 +1,12 @@
 //! Drives the handshake over a socket: a loop too small to hide a bug.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::proto::content::Excerpt;
 use crate::proto::{Handshake, HandshakeError, Step};
 
 /// One read: a head fits nearly always, and no more than a page of memory is touched for it.
@@ -74,6 +76,27 @@ pub async fn drive(handshake: &mut Handshake, stream: &mut impl Wire) -> Result<
             }
         }
     }
+}
+
+/// Reads the beginning of a refusal's content: as much as comes in time.
+pub async fn read_excerpt(
+    mut excerpt: Excerpt,
+    stream: &mut (impl AsyncRead + Unpin),
+    patience: Duration,
+) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(READ);
+    let read = async {
+        // What was read with the head may be all of it.
+        while !excerpt.receive(&buffer) {
+            buffer.clear();
+            if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
+                break;
+            }
+        }
+    };
+    // What has come by then is what there is to tell.
+    let _late = tokio::time::timeout(patience, read).await;
+    excerpt.into_bytes()
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The content of a refusal: how long it is, and reading it away so that the connection can be
 //! used again.
 //!
-//! Knows the framing of RFC 9112 §6–7 and persistence (§9.3). Refuses to keep any of it.
+//! Knows the framing of RFC 9112 §6–7 and persistence (§9.3). Keeps none of it but the beginning
+//! that an [`Excerpt`] is for.
 
 use bytes::{Buf as _, BytesMut};
 
 use super::head::ResponseHead;
-use super::limits::MAX_DISCARD;
+use super::limits::{MAX_DISCARD, MAX_EXCERPT};
 
 /// Whether a connection can carry another request (RFC 9112 §9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,40 @@ pub(super) fn plan(head: &ResponseHead) -> (Persistence, Discard) {
         Framing::UntilClose => State::End,
     };
     let persistence = if closes { Persistence::Closes } else { Persistence::Persists };
-    (persistence, Discard { state, taken: 0 })
+    (persistence, Discard { state, taken: 0, kept: Vec::new(), keep: 0 })
+}
+
+/// The beginning of a content, without its framing.
+#[derive(Debug)]
+pub struct Excerpt {
+    discard: Discard,
+    buffer: BytesMut,
+}
+
+impl Excerpt {
+    /// Of the content behind this head.
+    pub(super) fn of(head: &ResponseHead) -> Self {
+        let state = match framing(head) {
+            Framing::Length(length) => State::Data { left: length, then: After::End },
+            Framing::Chunked => State::Size,
+            Framing::UntilClose => State::Data { left: u64::MAX, then: After::End },
+        };
+        Self {
+            discard: Discard { state, taken: 0, kept: Vec::new(), keep: MAX_EXCERPT },
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// Takes what was read; whether that is enough.
+    pub fn receive(&mut self, bytes: &[u8]) -> bool {
+        self.buffer.extend_from_slice(bytes);
+        self.discard.receive(&mut self.buffer) != Discarded::More || self.discard.kept.len() >= MAX_EXCERPT
+    }
+
+    /// At most [`MAX_EXCERPT`] bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.discard.kept
+    }
 }
 
 fn framing(head: &ResponseHead) -> Framing {
@@ -74,6 +108,9 @@ fn framing(head: &ResponseHead) -> Framing {
 pub(super) struct Discard {
     state: State,
     taken: u64,
+    /// The first bytes of the content, no more than `keep`.
+    kept: Vec<u8>,
+    keep: usize,
 }
 
 /// How far it got.
@@ -119,6 +156,8 @@ impl Discard {
                     if some == 0 {
                         return Discarded::More;
                     }
+                    let wanted = (self.keep - self.kept.len()).min(some as usize);
+                    self.kept.extend_from_slice(&buffer[..wanted]);
                     buffer.advance(some as usize);
                     self.taken += some;
                     if self.taken > MAX_DISCARD {
@@ -206,6 +245,27 @@ mod tests {
         let response = b"HTTP/1.1 407 no\r\nTransfer-Encoding: gzip, chunked\r\n\r\n\
             5;ext=\"x\"\r\nhello\r\nA\n0123456789\n0\r\nTrailer: x\r\n\r\nREST";
         assert_eq!(away(response), (Persistence::Persists, Discarded::End, b"REST".to_vec()));
+    }
+
+    #[test]
+    fn an_excerpt_is_the_content_without_its_framing_however_it_is_cut() {
+        for (fields, body) in [
+            ("Content-Length: 5\r\n", "helloREST"),
+            ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\nREST"),
+            ("", "hello"),
+        ] {
+            let head = format!("HTTP/1.1 403 no\r\n{fields}\r\n");
+            let (head, _) = decode(head.as_bytes(), &mut Scan::default()).expect("a head").expect("whole");
+            let mut excerpt = Excerpt::of(&head);
+            let enough = body.bytes().any(|byte| excerpt.receive(&[byte]));
+            assert_eq!(enough, !fields.is_empty(), "{fields:?}: the end is known");
+            assert_eq!(excerpt.into_bytes(), b"hello", "{fields:?}");
+        }
+        let (head, _) =
+            decode(b"HTTP/1.1 403 no\r\n\r\n", &mut Scan::default()).expect("a head").expect("whole");
+        let mut endless = Excerpt::of(&head);
+        while !endless.receive(&[b'x'; 1000]) {}
+        assert_eq!(endless.into_bytes().len(), MAX_EXCERPT);
     }
 
     #[test]

@@ -47,8 +47,9 @@ pub struct Refusal {
     pub explanations: Vec<(String, String)>,
 }
 
-/// The fields in which proxies say why: RFC 9209, Squid, a redirect's other place.
-const EXPLAINING: [&str; 3] = ["Proxy-Status", "X-Squid-Error", "Location"];
+/// The fields in which proxies say why (RFC 9209, Squid, a redirect's other place) and who they
+/// are (RFC 9110 §7.6.3, §10.2.4; what Apache and tinyproxy call themselves).
+const EXPLAINING: [&str; 6] = ["Proxy-Status", "X-Squid-Error", "Location", "Via", "Server", "Proxy-Agent"];
 
 /// Why an exchange cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,13 +118,13 @@ impl Exchange {
     }
 }
 
+/// The fields of a response that say why it came, and from whom.
+pub fn explanations(head: &ResponseHead) -> Vec<(String, String)> {
+    let explains = |name: &str| EXPLAINING.iter().any(|e| e.eq_ignore_ascii_case(name));
+    head.fields.iter().filter(|(name, _)| explains(name)).cloned().collect()
+}
+
 /// The refusal that a final response other than 2xx is.
 pub(super) fn refusal(head: &ResponseHead, challenges: Challenges) -> Refusal {
-    let explains = |name: &str| EXPLAINING.iter().any(|e| e.eq_ignore_ascii_case(name));
-    Refusal {
-        status: head.status,
-        reason: head.reason.clone(),
-        challenges,
-        explanations: head.fields.iter().filter(|(name, _)| explains(name)).cloned().collect(),
-    }
+    Refusal { status: head.status, reason: head.reason.clone(), challenges, explanations: explanations(head) }
 }

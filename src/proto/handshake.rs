@@ -21,7 +21,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::content::{self, Discard, Discarded, Persistence};
+use super::content::{self, Discard, Discarded, Excerpt, Persistence};
 use super::exchange::{Exchange, ExchangeError, Refusal, Verdict, refusal};
 use super::head::{self, HeadError, ResponseHead, Scan};
 use super::request::{self, RequestFields};
@@ -86,6 +86,8 @@ pub struct Handshake {
     used: bool,
     /// The last 407.
     challenged: Option<Refusal>,
+    /// What stands behind the last refusal, for who wants to read it.
+    excerpt: Option<Excerpt>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl Handshake {
             eof: false,
             used: false,
             challenged: None,
+            excerpt: None,
         }
     }
 
@@ -188,6 +191,19 @@ impl Handshake {
         self.challenged.take()
     }
 
+    /// The last 407.
+    pub fn challenge(&self) -> Option<&Refusal> {
+        self.challenged.as_ref()
+    }
+
+    /// Behind a refusal, once: what shall be fed with the rest of the connection to have the
+    /// beginning of its content.
+    pub fn excerpt(&mut self) -> Option<Excerpt> {
+        let mut excerpt = self.excerpt.take()?;
+        excerpt.receive(&self.buffer);
+        Some(excerpt)
+    }
+
     /// Bytes held at present.
     #[cfg(test)]
     pub(super) fn buffered(&self) -> usize {
@@ -243,8 +259,12 @@ impl Handshake {
                 let early = std::mem::take(&mut self.buffer).freeze();
                 Ok(Transition::Yield(State::Done, Step::Open { response: head, early }))
             }
-            Verdict::Refused(refusal) => Ok(Transition::Yield(State::Done, Step::Refused(refusal))),
+            Verdict::Refused(refusal) => {
+                self.excerpt = Some(Excerpt::of(&head));
+                Ok(Transition::Yield(State::Done, Step::Refused(refusal)))
+            }
             Verdict::Challenged(challenges) => {
+                self.excerpt = Some(Excerpt::of(&head));
                 self.used = true;
                 self.challenged = Some(refusal(&head, challenges.clone()));
                 let (connection, discard) = content::plan(&head);

@@ -16,6 +16,9 @@ pub const MAX_INTERIM: usize = 16;
 /// connection is cheaper. Squid's error pages are 3 to 5 KiB.
 pub const MAX_DISCARD: u64 = 1024 * 1024;
 
+/// Bytes of a refusal's content that are kept for a report. Squid's error pages are 3 to 5 KiB.
+pub const MAX_EXCERPT: usize = 16 * 1024;
+
 /// Requests sent for one tunnel: the first, two legs for each of three tries of a password, a nonce
 /// that was stale, and some that a proxy that closes unannounced makes us repeat. curl has no limit.
 pub const MAX_ATTEMPTS: usize = 12;

@@ -16,6 +16,8 @@ pub struct NoProxy(Vec<Entry>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
+    /// As it stands in the list.
+    word: String,
     hosts: Hosts,
     port: Option<u16>,
 }
@@ -37,19 +39,26 @@ impl NoProxy {
 
     /// Whether a target is exempt.
     pub fn matches(&self, target: &Authority) -> bool {
-        self.0.iter().any(|entry| {
+        self.entry(target).is_some()
+    }
+
+    /// The first entry that exempts a target, as it stands in the list.
+    pub fn entry(&self, target: &Authority) -> Option<&str> {
+        let exempts = |entry: &&Entry| {
             entry.port.is_none_or(|port| port == target.port()) && entry.hosts.contains(target.host())
-        })
+        };
+        self.0.iter().find(exempts).map(|entry| entry.word.as_str())
     }
 }
 
 impl Entry {
     fn parse(word: &str) -> Option<Self> {
         if let Some(hosts) = Hosts::parse(word) {
-            return Some(Self { hosts, port: None });
+            return Some(Self { word: word.to_owned(), hosts, port: None });
         }
         let (hosts, port) = word.rsplit_once(':')?;
-        Some(Self { hosts: Hosts::parse(hosts)?, port: Some(port.parse().ok()?) })
+        let hosts = Hosts::parse(hosts)?;
+        Some(Self { word: word.to_owned(), hosts, port: Some(port.parse().ok()?) })
     }
 }
 
@@ -122,6 +131,15 @@ mod tests {
             let target: Authority = target.parse().expect("a target");
             assert_eq!(NoProxy::parse(list).matches(&target), exempt, "{list:?} {target}");
         }
+    }
+
+    #[test]
+    fn the_entry_that_decides_is_named_as_it_was_written() {
+        let list = NoProxy::parse("localhost, .Example.com:443,10.0.0.0/8");
+        let entry = |target: &str| list.entry(&target.parse().expect("a target")).map(str::to_owned);
+        assert_eq!(entry("a.example.com:443").as_deref(), Some(".Example.com:443"));
+        assert_eq!(entry("10.1.2.3:22").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(entry("a.example.com:22"), None);
     }
 
     proptest! {

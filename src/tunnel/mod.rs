@@ -54,6 +54,9 @@ pub struct Config {
     pub proxy_timeout: Duration,
 }
 
+/// How long a refusal's content may take.
+const CONTENT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What curl and ssh users expect: both families, keepalive, 10 s to connect and 30 s to be
 /// answered; no login.
 impl Default for Config {
@@ -139,15 +142,16 @@ async fn dial(
     observer.learnt(Facts::Resolved { addresses: &addresses });
 
     observer.entered(Stage::Tcp);
-    let stream = tokio::time::timeout_at(deadline, dial::connect(&addresses, config.dial))
-        .await
-        .map_err(late(Stage::Tcp))?
-        .map_err(|failed| {
-            config.names.forget(peer.place(), config.dial.family);
-            Error { stage: Stage::Tcp, peer: peer.clone(), cause: Cause::Unreachable(failed.0) }
-        })?;
+    let dial::Connected { stream, losers } =
+        tokio::time::timeout_at(deadline, dial::connect(&addresses, config.dial))
+            .await
+            .map_err(late(Stage::Tcp))?
+            .map_err(|failed| {
+                config.names.forget(peer.place(), config.dial.family);
+                Error { stage: Stage::Tcp, peer: peer.clone(), cause: Cause::Unreachable(failed.0) }
+            })?;
     if let Ok(address) = stream.peer_addr() {
-        observer.learnt(Facts::Connected { address });
+        observer.learnt(Facts::Connected { address, stream: &stream, losers: &losers });
     }
     Ok(stream)
 }
@@ -173,6 +177,9 @@ impl Ladder<'_> {
             Ok(unasked) => unasked,
             Err(stopped) => return Err(self.stopped(stopped, authentication, None)),
         };
+        if let Some(credentials) = &unasked {
+            self.observer.learnt(Facts::Authorized { scheme: credentials.scheme() });
+        }
         let mut handshake = Handshake::new(self.target.clone(), config.fields.clone(), unasked);
         loop {
             let stopped = match self.advance(&mut handshake, authentication.deadline).await? {
@@ -185,14 +192,22 @@ impl Ladder<'_> {
                     tracing::debug!("the tunnel is open");
                     return Ok(Tunnel { early, stream });
                 }
-                Step::Refused(refusal) if authentication.is_refused_by(refusal.status) => {
-                    let refused = Stopped::GaveUp(GiveUp::Refused);
-                    return Err(self.stopped(refused, authentication, Some(refusal)));
+                Step::Refused(refusal) => {
+                    self.observer.learnt(Facts::Refused { refusal: &refusal });
+                    self.read_content(&mut handshake).await;
+                    if authentication.is_refused_by(refusal.status) {
+                        let refused = Stopped::GaveUp(GiveUp::Refused);
+                        return Err(self.stopped(refused, authentication, Some(refusal)));
+                    }
+                    return Err(self.failed(Cause::Refused(refusal.into())));
                 }
-                Step::Refused(refusal) => return Err(self.failed(Cause::Refused(refusal.into()))),
                 Step::Authenticate { challenges, connection } => {
+                    if let Some(refusal) = handshake.challenge() {
+                        self.observer.learnt(Facts::Refused { refusal });
+                    }
                     match authentication.answer(&challenges, connection).await {
                         Ok(Some(credentials)) => {
+                            self.observer.learnt(Facts::Authorized { scheme: credentials.scheme() });
                             handshake.authorize(credentials);
                             continue;
                         }
@@ -206,7 +221,9 @@ impl Ladder<'_> {
                 },
                 Step::Transmit(_) | Step::Receive => continue,
             };
-            return Err(self.stopped(stopped, authentication, handshake.decline()));
+            let refusal = handshake.decline();
+            self.read_content(&mut handshake).await;
+            return Err(self.stopped(stopped, authentication, refusal));
         }
     }
 
@@ -221,6 +238,7 @@ impl Ladder<'_> {
             Some(stream) => stream,
             None => {
                 tracing::debug!("the proxy closed the connection, making another");
+                self.observer.learnt(Facts::Reconnected);
                 let mut nobody = ();
                 let dialled = dial(&self.peer, self.config, &mut nobody);
                 tokio::time::timeout_at(deadline, dialled).await.map_err(|_| late())??
@@ -261,6 +279,16 @@ impl Ladder<'_> {
             #[cfg(feature = "negotiate")]
             (Stopped::Impostor, _) => Cause::Impostor,
         })
+    }
+
+    /// Tells the observer what the proxy wrote behind its refusal, if that is wanted.
+    async fn read_content(&mut self, handshake: &mut Handshake) {
+        if !self.observer.wants_content() {
+            return;
+        }
+        let (Some(excerpt), Some(stream)) = (handshake.excerpt(), &mut self.stream) else { return };
+        let content = http1::read_excerpt(excerpt, stream, CONTENT_PATIENCE).await;
+        self.observer.learnt(Facts::Content { content: &content });
     }
 
     fn failed(&self, cause: Cause) -> Error {

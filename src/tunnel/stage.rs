@@ -1,8 +1,11 @@
 //! The rungs of the ladder, and who watches them.
 
+use std::io;
 use std::net::SocketAddr;
 
-use crate::proto::ResponseHead;
+use tokio::net::TcpStream;
+
+use crate::proto::{Refusal, ResponseHead};
 
 /// A stage on the way to the target, in the order they are climbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +18,8 @@ pub enum Stage {
     Connect,
     /// TLS with the target, inside the tunnel.
     Tls,
+    /// A request to the target, inside the tunnel.
+    Http,
 }
 
 impl Stage {
@@ -25,6 +30,7 @@ impl Stage {
             Self::Tcp => "tcp",
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::Http => "http",
         }
     }
 }
@@ -41,11 +47,32 @@ pub enum Facts<'a> {
     Connected {
         /// One of those resolved.
         address: SocketAddr,
+        /// The connection with it, as it was made.
+        stream: &'a TcpStream,
+        /// Those that were tried in vain, with the error where there was one.
+        losers: &'a [(SocketAddr, Option<io::Error>)],
     },
+    /// The request goes out with credentials of this scheme.
+    Authorized {
+        /// Its name, as it stands in the request.
+        scheme: &'a str,
+    },
+    /// The proxy closed the connection: the next request goes over a new one.
+    Reconnected,
     /// The 2xx.
     Answered {
         /// Its head.
         response: &'a ResponseHead,
+    },
+    /// Another final answer, a 407 that can be answered included.
+    Refused {
+        /// What it says.
+        refusal: &'a Refusal,
+    },
+    /// What came behind the last refusal.
+    Content {
+        /// Its beginning.
+        content: &'a [u8],
     },
 }
 
@@ -55,6 +82,10 @@ pub trait Observer {
     fn entered(&mut self, stage: Stage);
     /// Something was learnt in the present stage.
     fn learnt(&mut self, facts: Facts<'_>);
+    /// Whether a refusal's content is worth the time of reading it.
+    fn wants_content(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.

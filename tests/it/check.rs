@@ -9,11 +9,11 @@ use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, turn};
 use crate::support::{Finished, LIMIT, closed_port, finish, wimble};
 
 /// A proxy given by a name, so that there is a name to resolve.
-fn by_name(proxy: &ScriptedProxy) -> String {
+pub(crate) fn by_name(proxy: &ScriptedProxy) -> String {
     format!("http://localhost:{}", proxy.port())
 }
 
-fn check(proxy: &str, args: &[&str]) -> Command {
+pub(crate) fn check(proxy: &str, args: &[&str]) -> Command {
     let mut cmd = wimble();
     cmd.args(["check", "--proxy", proxy]).args(args);
     cmd
@@ -21,21 +21,21 @@ fn check(proxy: &str, args: &[&str]) -> Command {
 
 /// The JSON objects on stdout.
 #[track_caller]
-fn reports(finished: &Finished) -> Vec<Value> {
+pub(crate) fn reports(finished: &Finished) -> Vec<Value> {
     let objects: Result<Vec<Value>, _> =
         serde_json::Deserializer::from_slice(&finished.stdout).into_iter().collect();
     objects.unwrap_or_else(|why| panic!("{why} in {:?}; stderr: {}", finished.text(), finished.stderr))
 }
 
 #[track_caller]
-fn report(finished: &Finished) -> Value {
+pub(crate) fn report(finished: &Finished) -> Value {
     let mut reports = reports(finished);
     assert_eq!(reports.len(), 1, "{reports:?}");
     reports.remove(0)
 }
 
 /// `NAME:STATUS` for each stage.
-fn stages(report: &Value) -> Vec<String> {
+pub(crate) fn stages(report: &Value) -> Vec<String> {
     let stages = report["stages"].as_array().unwrap_or_else(|| panic!("no stages: {report}"));
     let word = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{report}")).to_owned();
     stages.iter().map(|stage| format!("{}:{}", word(&stage["name"]), word(&stage["status"]))).collect()
@@ -43,7 +43,7 @@ fn stages(report: &Value) -> Vec<String> {
 
 /// What a proxy that answers this is reported as.
 #[track_caller]
-fn answered(answer: impl AsRef<[u8]>, code: i32) -> (Finished, Value) {
+pub(crate) fn answered(answer: impl AsRef<[u8]>, code: i32) -> (Finished, Value) {
     let answer = answer.as_ref().to_vec();
     let proxy = ScriptedProxy::start(move |conn| {
         conn.expect_connect("host:443");
@@ -58,7 +58,7 @@ fn answered(answer: impl AsRef<[u8]>, code: i32) -> (Finished, Value) {
 }
 
 #[track_caller]
-fn assert_failure(report: &Value, stage: &str, kind: &str, code: i32) {
+pub(crate) fn assert_failure(report: &Value, stage: &str, kind: &str, code: i32) {
     assert_eq!(report["ok"], false, "{report}");
     assert_eq!(report["exit_code"], code, "{report}");
     assert_eq!(report["error"]["stage"], stage, "{report}");
@@ -302,7 +302,7 @@ fn control_characters_from_the_network_are_escaped() {
 }
 
 /// `check --json` of a TLS server without a proxy.
-fn check_directly(port: u16, options: &[&str]) -> Command {
+pub(crate) fn check_directly(port: u16, options: &[&str]) -> Command {
     check("direct", &[&["--json", &format!("localhost:{port}")], options].concat())
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
-use crate::support::real::{Authentication, DeadPort, PASSWORD, Proxy, Software, USER};
+use crate::support::real::{Authentication, DeadPort, PASSWORD, Proxy, Software, USER, soon};
 use crate::support::{Finished, finish, wimble, wimble_through};
 
 const CHECK: Duration = Duration::from_secs(60);
@@ -68,7 +68,10 @@ fn a_wrong_password_is_exit_6_and_is_sent_once() {
     report.has_error("connect", "auth", "407");
     report.never_says("not-the-password");
     // Once without credentials, once with them: a third would be a step towards a locked account.
-    assert_eq!(proxy.log().matches("TCP_DENIED/407").count(), 2, "{}", proxy.log());
+    // Squid logs an answer once it is sent, which may be after it has been read.
+    let denied = || proxy.log().matches("TCP_DENIED/407").count();
+    soon(|| denied() >= 2);
+    assert_eq!(denied(), 2, "{}", proxy.log());
 }
 
 #[test]

@@ -22,12 +22,20 @@ pub struct CertificateFacts {
     pub not_after: Option<Moment>,
     /// The kind of its key and how many bits it has, `EC 256`.
     pub key: String,
+    /// Whether the key is shorter than what is accepted today (RSA 2048, EC 224 bits).
+    pub weak_key: bool,
+    /// The algorithm that its issuer signed it with, as OpenSSL names it.
+    pub signature: String,
+    /// Whether that algorithm is broken (MD5, SHA-1).
+    pub weak_signature: bool,
     /// Its serial number in hexadecimal.
     pub serial: String,
     /// Whether it names itself as its issuer.
     pub self_issued: bool,
     /// SHA-256 over its DER, 64 hexadecimal digits.
     pub sha256: String,
+    /// SHA-256 over its key (SubjectPublicKeyInfo): it stays when a certificate is renewed.
+    pub key_sha256: String,
 }
 
 /// A moment in UTC, to the second.
@@ -89,19 +97,53 @@ impl CertificateFacts {
         };
         let validity = certificate.validity();
         let names = certificate.subject_alternative_name().ok().flatten();
+        let oid = certificate.signature_algorithm.algorithm.to_id_string();
+        let algorithm = ALGORITHMS.iter().find(|(known, ..)| *known == oid);
+        let (key, bits) = key(certificate.public_key());
         Self {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
             names: names.map(|n| n.value.general_names.iter().filter_map(name).collect()).unwrap_or_default(),
             not_before: Some(Moment::new(validity.not_before)),
             not_after: Some(Moment::new(validity.not_after)),
-            key: key(certificate.public_key()),
-            serial: hex(certificate.raw_serial(), ":"),
+            weak_key: bits.is_some_and(|(bits, least)| bits < least),
+            key,
+            signature: algorithm.map_or(oid.clone(), |(_, name, _)| (*name).to_owned()),
+            weak_signature: algorithm.is_some_and(|(.., weak)| *weak),
+            serial: hex(serial(&certificate), ":"),
             self_issued: certificate.subject() == certificate.issuer(),
             sha256,
+            key_sha256: hex(&Sha256::digest(certificate.public_key().raw), ""),
         }
     }
+
+    /// Whole days until it ceases to be valid; negative when that is past.
+    pub fn days_left(&self, now: SystemTime) -> Option<i64> {
+        Some(match self.not_after?.elapsed(now) {
+            Ok(past) => -(past.as_secs() / DAY).cast_signed(),
+            Err(left) => (left.as_secs() / DAY).cast_signed(),
+        })
+    }
 }
+
+/// Signature algorithms, as OpenSSL names them, and whether they are broken.
+const ALGORITHMS: [(&str, &str, bool); 13] = [
+    ("1.2.840.113549.1.1.4", "md5WithRSAEncryption", true),
+    ("1.2.840.113549.1.1.5", "sha1WithRSAEncryption", true),
+    ("1.2.840.113549.1.1.10", "rsassaPss", false),
+    ("1.2.840.113549.1.1.11", "sha256WithRSAEncryption", false),
+    ("1.2.840.113549.1.1.12", "sha384WithRSAEncryption", false),
+    ("1.2.840.113549.1.1.13", "sha512WithRSAEncryption", false),
+    ("1.2.840.10045.4.1", "ecdsa-with-SHA1", true),
+    ("1.2.840.10045.4.3.2", "ecdsa-with-SHA256", false),
+    ("1.2.840.10045.4.3.3", "ecdsa-with-SHA384", false),
+    ("1.2.840.10045.4.3.4", "ecdsa-with-SHA512", false),
+    ("1.2.840.10040.4.3", "dsaWithSHA1", true),
+    ("1.3.101.112", "ED25519", false),
+    ("1.3.101.113", "ED448", false),
+];
+
+const DAY: u64 = 86_400;
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
@@ -122,16 +164,25 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
+/// Without the octet that DER puts before a first bit of 1: no tool shows it.
+fn serial<'a>(certificate: &'a X509Certificate<'_>) -> &'a [u8] {
+    match certificate.raw_serial() {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        serial => serial,
+    }
+}
+
+/// Its kind and size in words, and where the size counts, with the least that is accepted.
+fn key(info: &SubjectPublicKeyInfo<'_>) -> (String, Option<(usize, usize)>) {
     match info.parsed() {
-        Ok(PublicKey::RSA(key)) => format!("RSA {}", key.key_size()),
-        Ok(PublicKey::EC(key)) => format!("EC {}", key.key_size()),
-        Ok(PublicKey::DSA(_)) => "DSA".into(),
-        Ok(PublicKey::GostR3410(_) | PublicKey::GostR3410_2012(_)) => "GOST".into(),
+        Ok(PublicKey::RSA(key)) => (format!("RSA {}", key.key_size()), Some((key.key_size(), 2048))),
+        Ok(PublicKey::EC(key)) => (format!("EC {}", key.key_size()), Some((key.key_size(), 224))),
+        Ok(PublicKey::DSA(_)) => ("DSA".into(), None),
+        Ok(PublicKey::GostR3410(_) | PublicKey::GostR3410_2012(_)) => ("GOST".into(), None),
         Ok(PublicKey::Unknown(_)) | Err(_) => match info.algorithm.algorithm.to_id_string().as_str() {
-            "1.3.101.112" => "Ed25519".into(),
-            "1.3.101.113" => "Ed448".into(),
-            oid => oid.to_owned(),
+            "1.3.101.112" => ("Ed25519".into(), None),
+            "1.3.101.113" => ("Ed448".into(), None),
+            oid => (oid.to_owned(), None),
         },
     }
 }

@@ -1,49 +1,82 @@
 //! `check`: walks to the target stage by stage and reports what it saw.
 //!
-//! It is `tunnel::open`, watched, then TLS with the target: there is no second way to connect.
+//! It is `tunnel::open`, watched, then a look inside the tunnel: there is no second way to connect.
 
 mod certificate;
+mod inside;
+mod ladder;
+mod many;
 mod trust;
+mod words;
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 
 pub use certificate::CertificateFacts;
+pub use ladder::{Exchange, StageReport, StageStatus};
+pub use many::{Spread, Statistics, each};
 pub use trust::{Problem, Store, Verdict};
 
 use crate::authority::{Authority, Host};
-use crate::net::stream::Prefixed;
+use crate::net::names::Names;
+use crate::net::probe::{Answer, Probe, ProbeError};
+use crate::net::starttls::StarttlsError;
 use crate::net::tls;
-use crate::proto::{ResponseHead, Status};
 use crate::route::{self, Route};
-use crate::tunnel::{self, Facts, Observer, Stage};
+use crate::starttls::Protocol;
+use crate::tunnel::{self, Stage};
 
 /// What to check, and how.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Check {
     /// Which proxy to use.
     pub routes: route::Policy,
     /// How tunnels are opened.
     pub config: tunnel::Config,
-    /// TLS with the target; `None`: the tunnel is the last stage.
+    /// How often the proxy's name is looked up.
+    pub lookups: Lookups,
+    /// What to do in the open tunnel.
+    pub inside: Inside,
+}
+
+/// How often the proxy's name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookups {
+    /// For each check: `resolve` is the resolver's time.
+    Each,
+    /// For all together: there are many, and none is about the resolver.
+    Shared,
+}
+
+/// What is done in a tunnel once it stands.
+#[derive(Clone, Debug, Default)]
+pub struct Inside {
+    /// TLS with the target.
     pub tls: Option<TlsProbe>,
+    /// A request to the target.
+    pub http: Option<Probe>,
+    /// Where nothing is said to the target: whether to listen for what it says by itself.
+    pub listen: bool,
 }
 
 /// How TLS with the target is spoken and judged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TlsProbe {
+    /// The protocol that is spoken first, in plain text.
+    pub starttls: Option<Protocol>,
     /// The name sent and compared with the certificate; `None` is the target's host.
     pub sni: Option<ServerName<'static>>,
     /// Offered by ALPN.
     pub alpn: Vec<String>,
     /// Whose certificates are trusted.
     pub trust: Trust,
+    /// How long a certificate must be valid yet.
+    pub warn_expiry: Option<Duration>,
 }
 
 /// Whose certificates are trusted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Trust {
     /// Mozilla's roots and this system's store.
     Stores,
@@ -53,40 +86,12 @@ pub enum Trust {
     Insecure,
 }
 
-/// What became of a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StageStatus {
-    /// It was climbed.
-    Ok,
-    /// It failed: the last one that was tried.
-    Failed,
-    /// It was not tried.
-    Skipped,
-}
-
-/// One rung.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageReport {
-    /// Which one.
-    pub stage: Stage,
-    /// What became of it.
-    pub status: StageStatus,
-    /// How long it took; `None` where it was skipped.
-    pub took: Option<Duration>,
-    /// What the name resolved to (`resolve`).
-    pub addresses: Vec<SocketAddr>,
-    /// The address that answered (`tcp`).
-    pub address: Option<SocketAddr>,
-    /// The proxy's final status and reason phrase (`connect`).
-    pub answer: Option<(Status, String)>,
-}
-
 /// What was learnt about the target's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsReport {
     /// The handshake's facts.
     pub seen: tls::Seen,
-    /// The name that was sent.
+    /// The name that the certificate was compared with.
     pub name: String,
     /// The certificates as sent, read; the peer's own first.
     pub chain: Vec<CertificateFacts>,
@@ -94,6 +99,30 @@ pub struct TlsReport {
     pub verdicts: Vec<(Store, Verdict)>,
     /// What is wrong with the certificate.
     pub problems: Vec<Problem>,
+}
+
+/// What was found in the tunnel. Text is the target's and not escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What the target said by itself: the beginning.
+    pub banner: Option<Vec<u8>>,
+    /// How the tunnel ended while the target was expected to say something, if it did.
+    pub ended: Option<Ended>,
+    /// What it said before TLS: the protocol, and its first line.
+    pub upgraded: Option<(Protocol, Option<String>)>,
+    /// TLS, as far as it got.
+    pub tls: Option<TlsReport>,
+    /// Its answer to a request.
+    pub http: Option<Answer>,
+}
+
+/// How a tunnel ended by itself, without a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was closed.
+    Closed,
+    /// It was reset.
+    Reset,
 }
 
 /// The whole ladder for one target.
@@ -105,8 +134,8 @@ pub struct Report {
     pub proxy: Option<Authority>,
     /// Every stage that applies, in order.
     pub stages: Vec<StageReport>,
-    /// TLS, as far as it got.
-    pub tls: Option<TlsReport>,
+    /// What was found in the tunnel.
+    pub found: Findings,
     /// Why it failed, if it did.
     pub failure: Option<CheckError>,
 }
@@ -117,6 +146,15 @@ pub enum CheckError {
     /// There is no tunnel.
     #[error(transparent)]
     Tunnel(#[from] tunnel::Error),
+    /// The proxy said that there is a tunnel, and then sent a page of its own.
+    #[error("a page instead of the target")]
+    Page(Vec<u8>),
+    /// The tunnel broke behind the TLS handshake.
+    #[error("the tunnel broke")]
+    Cut(#[source] std::io::Error),
+    /// The target does not go over to TLS.
+    #[error(transparent)]
+    Starttls(#[from] StarttlsError),
     /// The TLS handshake with the target failed.
     #[error("the TLS handshake failed")]
     Handshake {
@@ -127,74 +165,83 @@ pub enum CheckError {
         first: Vec<u8>,
     },
     /// It did not end in time.
-    #[error("the TLS handshake took longer than {0:?}")]
-    Slow(Duration),
-    /// The certificate is not trusted.
+    #[error("{stage:?} took longer than {limit:?}")]
+    Slow {
+        /// What did not.
+        stage: Stage,
+        /// How long that may take.
+        limit: Duration,
+    },
+    /// The certificate is not trusted, or ends too soon.
     #[error("the certificate is not trusted")]
     Untrusted(Vec<Problem>),
+    /// There is no answer to the request.
+    #[error(transparent)]
+    Http(#[from] ProbeError),
+}
+
+impl Report {
+    /// Every stage's time, where it has one.
+    pub fn times(&self) -> impl Iterator<Item = (Stage, Duration)> {
+        self.stages.iter().filter_map(|stage| Some((stage.stage, stage.took?)))
+    }
+
+    /// Who reads this traffic, by the look of it: the issuer of a certificate that this system's
+    /// store alone trusts, behind a proxy. An enterprise's root is what proxies look inside with.
+    pub fn interceptor(&self) -> Option<&str> {
+        let tls = self.found.tls.as_ref()?;
+        let says = |wanted| tls.verdicts.iter().find(|(store, _)| *store == wanted).map(|(_, says)| says);
+        let system_alone =
+            says(Store::System) == Some(&Verdict::Trusted) && says(Store::Mozilla) != Some(&Verdict::Trusted);
+        let leaf = tls.chain.first()?;
+        (self.proxy.is_some() && system_alone).then_some(leaf.issuer.as_str())
+    }
 }
 
 /// Walks to one target.
 pub async fn run(job: &Check, target: &Authority) -> Report {
     let route = job.routes.route(target);
-    let mut ladder = Ladder::default();
-    let mut report = Report {
-        target: target.clone(),
-        proxy: match &route {
-            Route::Direct => None,
-            Route::Via(proxy) => Some(proxy.authority.clone()),
-        },
-        stages: Vec::new(),
-        tls: None,
-        failure: None,
+    let proxy = match &route {
+        Route::Direct => None,
+        Route::Via(proxy) => Some(proxy.authority.clone()),
     };
-    report.failure = walk(job, target, &route, &mut ladder, &mut report.tls).await.err();
-    report.stages = ladder.finish(job, &route, report.failure.is_some());
-    report
+    let mut ladder = ladder::Ladder::new(target, proxy.as_ref());
+    let mut found = Findings::default();
+    let failure = walk(job, target, &route, &mut ladder, &mut found).await.err();
+    let stages = ladder.finish(&stages(job, &route), failure.is_some());
+    Report { target: target.clone(), proxy, stages, found, failure }
 }
 
 async fn walk(
     job: &Check,
     target: &Authority,
     route: &Route,
-    ladder: &mut Ladder,
-    tls: &mut Option<TlsReport>,
+    ladder: &mut ladder::Ladder,
+    found: &mut Findings,
 ) -> Result<(), CheckError> {
-    let tunnel = tunnel::open(target, route, &job.config, ladder).await?;
-    let Some(probe) = &job.tls else { return Ok(()) };
-    let (early, stream) = tunnel.into_early_and_stream();
-    let name = probe.sni.clone().unwrap_or_else(|| server_name(target.host()));
-
-    ladder.entered(Stage::Tls);
-    let patience = job.config.connect_timeout;
-    let look = tls::look(Prefixed::new(early, stream), name.clone(), &probe.alpn);
-    let (seen, error) = match tokio::time::timeout(patience, look).await {
-        Ok(Ok(seen)) => (seen, None),
-        Ok(Err(failed)) => {
-            (failed.seen, Some(CheckError::Handshake { error: failed.error, first: failed.first }))
-        }
-        Err(_) => return Err(CheckError::Slow(patience)),
-    };
-    // Judging reads the system's store: that is not the target's time.
-    ladder.leave();
-    let report = judge(probe, &name, seen);
-    let untrusted = !matches!(probe.trust, Trust::Insecure)
-        && !report.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Trusted);
-    let problems = report.problems.clone();
-    *tls = Some(report);
-    match error {
-        Some(error) => Err(error),
-        None if untrusted => Err(CheckError::Untrusted(problems)),
-        None => Ok(()),
+    let mut config = job.config.clone();
+    if job.lookups == Lookups::Each {
+        config.names = Names::default();
     }
+    let tunnel = tunnel::open(target, route, &config, ladder).await?;
+    // The stage ends with the answer, whatever is done in the tunnel then.
+    ladder.leave();
+    let limit = job.config.connect_timeout;
+    inside::Walk { inside: &job.inside, target, limit, ladder, found }.climb(tunnel).await
 }
 
-fn judge(probe: &TlsProbe, name: &ServerName<'static>, seen: tls::Seen) -> TlsReport {
-    let chain: Vec<_> = seen.chain.iter().map(|der| CertificateFacts::read(der)).collect();
-    let verdicts =
-        if seen.chain.is_empty() { Vec::new() } else { trust::verdicts(&probe.trust, name, &seen.chain) };
-    let problems = trust::problems(name, &seen.chain, &chain, &verdicts);
-    TlsReport { name: name.to_str().into_owned(), chain, verdicts, problems, seen }
+/// The stages that apply, in order.
+fn stages(job: &Check, route: &Route) -> Vec<Stage> {
+    let applies = |stage: &Stage| match stage {
+        Stage::Resolve | Stage::Tcp => true,
+        Stage::Connect => matches!(route, Route::Via(_)),
+        Stage::Tls => job.inside.tls.is_some(),
+        Stage::Http => job.inside.http.is_some(),
+    };
+    [Stage::Resolve, Stage::Tcp, Stage::Connect, Stage::Tls, Stage::Http]
+        .into_iter()
+        .filter(applies)
+        .collect()
 }
 
 /// The name to send for a host: an address is compared with the certificate but not sent
@@ -207,69 +254,6 @@ fn server_name(host: &Host) -> ServerName<'static> {
             // Underscores and the like: the handshake is tried all the same, with no name.
             ServerName::try_from(name)
                 .unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
-        }
-    }
-}
-
-/// The stages as they are climbed.
-#[derive(Default)]
-struct Ladder {
-    stages: Vec<StageReport>,
-    since: Option<Instant>,
-}
-
-impl Ladder {
-    /// Stops the clock of the present stage.
-    fn leave(&mut self) {
-        if let (Some(stage), Some(since)) = (self.stages.last_mut(), self.since.take()) {
-            stage.took = Some(since.elapsed());
-        }
-    }
-
-    fn finish(mut self, job: &Check, route: &Route, failed: bool) -> Vec<StageReport> {
-        self.leave();
-        if let (true, Some(last)) = (failed, self.stages.last_mut()) {
-            last.status = StageStatus::Failed;
-        }
-        let applies = |stage: &Stage| match stage {
-            Stage::Resolve | Stage::Tcp => true,
-            Stage::Connect => matches!(route, Route::Via(_)),
-            Stage::Tls => job.tls.is_some(),
-        };
-        let all = [Stage::Resolve, Stage::Tcp, Stage::Connect, Stage::Tls];
-        for stage in all.into_iter().filter(applies).skip(self.stages.len()) {
-            self.stages.push(StageReport { status: StageStatus::Skipped, took: None, ..rung(stage) });
-        }
-        self.stages
-    }
-}
-
-fn rung(stage: Stage) -> StageReport {
-    StageReport {
-        stage,
-        status: StageStatus::Ok,
-        took: Some(Duration::ZERO),
-        addresses: Vec::new(),
-        address: None,
-        answer: None,
-    }
-}
-
-impl Observer for Ladder {
-    fn entered(&mut self, stage: Stage) {
-        self.leave();
-        self.stages.push(rung(stage));
-        self.since = Some(Instant::now());
-    }
-
-    fn learnt(&mut self, facts: Facts<'_>) {
-        let Some(stage) = self.stages.last_mut() else { return };
-        match facts {
-            Facts::Resolved { addresses } => stage.addresses = addresses.to_vec(),
-            Facts::Connected { address } => stage.address = Some(address),
-            Facts::Answered { response: ResponseHead { status, reason, .. } } => {
-                stage.answer = Some((*status, reason.clone()));
-            }
         }
     }
 }

@@ -53,6 +53,15 @@ pub enum Problem {
     SelfSigned,
     /// Nobody who is trusted vouches for it: the issuer of the last certificate sent.
     UnknownIssuer(String),
+    /// The server sent its own certificate alone, and this issuer is no root of any store: its
+    /// certificate ought to have come too, unless it is unknown altogether.
+    MissingIssuer(String),
+    /// The key is too short to be accepted.
+    WeakKey(String),
+    /// The issuer signed it with a broken algorithm.
+    WeakSignature(String),
+    /// It ends sooner than was asked for.
+    ExpiresSoon(Moment),
     /// Something else, in the verifier's words.
     Other(String),
 }
@@ -112,7 +121,7 @@ fn if_valid(name: &ServerName<'_>, der: &CertificateDer<'_>) -> Verdict {
     }
 }
 
-/// What is wrong with a chain, worst first; nothing where some store trusts it.
+/// What is wrong with a chain, worst first; where some store trusts it, that can be its key alone.
 pub(super) fn problems(
     name: &ServerName<'_>,
     chain: &[CertificateDer<'_>],
@@ -122,14 +131,17 @@ pub(super) fn problems(
     let (Some(der), Some(leaf), Some(last)) = (chain.first(), facts.first(), facts.last()) else {
         return Vec::new();
     };
+    let mut found = Vec::new();
+    if leaf.weak_key {
+        found.push(Problem::WeakKey(leaf.key.clone()));
+    }
     let mut reasons = Vec::new();
     for (_, verdict) in verdicts {
         match verdict {
-            Verdict::Trusted => return Vec::new(),
+            Verdict::Trusted => return found,
             Verdict::Untrusted(reason) => reasons.push(reason),
         }
     }
-    let mut found = Vec::new();
     let now = SystemTime::now();
     found.extend(leaf.not_after.filter(|at| at.elapsed(now).is_ok()).map(Problem::Expired));
     found.extend(leaf.not_before.filter(|at| at.elapsed(now).is_err()).map(Problem::NotYetValid));
@@ -138,8 +150,13 @@ pub(super) fn problems(
     }
     // The verifier tells its first reason only; that nobody vouches may stand behind it.
     let unknown = reasons.iter().any(|reason| reason.contains("UnknownIssuer"));
-    if leaf.self_issued && facts.len() == 1 {
+    if leaf.weak_signature {
+        found.push(Problem::WeakSignature(leaf.signature.clone()));
+    }
+    if facts.len() == 1 && leaf.self_issued {
         found.push(Problem::SelfSigned);
+    } else if unknown && facts.len() == 1 {
+        found.push(Problem::MissingIssuer(last.issuer.clone()));
     } else if unknown {
         found.push(Problem::UnknownIssuer(last.issuer.clone()));
     }

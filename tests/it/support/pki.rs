@@ -29,6 +29,8 @@ pub(crate) enum Leaf {
     WrongName,
     /// As `Good`, but its time is over.
     Expired,
+    /// As `Good`, but its time has not begun.
+    NotYetValid,
     /// For `localhost`, signed by nobody else.
     SelfSigned,
     /// As `SelfSigned`, and an authority by its own account: what `openssl req -x509` makes.
@@ -68,6 +70,15 @@ impl Pki {
         self.dir.path().join("leaf.pem")
     }
 
+    /// Such a certificate and its key as files for a real server: the chain, the key.
+    pub(crate) fn files(&self, leaf: Leaf, key: &KeyPair) -> (PathBuf, PathBuf) {
+        let path = |name: &str| self.dir.path().join(name);
+        let pem: String = self.chain(leaf, key).iter().map(Certificate::pem).collect();
+        std::fs::write(path("chain.pem"), pem).unwrap();
+        std::fs::write(path("key.pem"), key.serialize_pem()).unwrap();
+        (path("chain.pem"), path("key.pem"))
+    }
+
     /// A TLS server that shows such a certificate.
     pub(crate) fn server(&self, leaf: Leaf) -> TlsServer {
         let key = KeyPair::generate().unwrap();
@@ -93,7 +104,12 @@ impl Pki {
     fn chain(&self, leaf: Leaf, key: &KeyPair) -> Vec<Certificate> {
         let name = match leaf {
             Leaf::WrongName => "elsewhere.test",
-            Leaf::Good | Leaf::Expired | Leaf::SelfSigned | Leaf::OwnAuthority | Leaf::Hostile => "localhost",
+            Leaf::Good
+            | Leaf::Expired
+            | Leaf::NotYetValid
+            | Leaf::SelfSigned
+            | Leaf::OwnAuthority
+            | Leaf::Hostile => "localhost",
         };
         let mut names = vec![name.to_owned()];
         if !matches!(leaf, Leaf::WrongName) {
@@ -102,7 +118,7 @@ impl Pki {
         let mut params = CertificateParams::new(names).unwrap();
         let common_name = if matches!(leaf, Leaf::Hostile) { HOSTILE_NAME } else { name };
         params.distinguished_name.push(DnType::CommonName, common_name);
-        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_before = date_time_ymd(if matches!(leaf, Leaf::NotYetValid) { 2048 } else { 2020 }, 1, 1);
         params.not_after = date_time_ymd(if matches!(leaf, Leaf::Expired) { 2021 } else { 2049 }, 1, 1);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -112,7 +128,7 @@ impl Pki {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
                 vec![params.self_signed(key).unwrap()]
             }
-            Leaf::Good | Leaf::WrongName | Leaf::Expired | Leaf::Hostile => {
+            Leaf::Good | Leaf::WrongName | Leaf::Expired | Leaf::NotYetValid | Leaf::Hostile => {
                 vec![params.signed_by(key, &self.issuer).unwrap(), self.intermediate.clone()]
             }
         }

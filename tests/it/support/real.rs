@@ -1,4 +1,4 @@
-//! Real servers: Squid, tinyproxy, Apache and sshd as plain child processes on loopback.
+//! Real servers: Squid, tinyproxy, Apache, sshd and others as plain child processes on loopback.
 //!
 //! Each has a temporary directory, a port that was free, and its own configuration; nothing of the machine's own
 //! set-up is read, and none of these servers need be running as a service. A program that is missing fails the
@@ -20,11 +20,13 @@ pub(crate) use kerberos::Kdc;
 pub(crate) use process::{run, soon, tool};
 pub(crate) use samba::{NTLM_PASSWORD, NTLM_USER, Samba};
 pub(crate) use sshd::Sshd;
+pub(crate) use target::Target;
 
 mod kerberos;
 mod process;
 mod samba;
 mod sshd;
+mod target;
 
 /// The name that the proxies with Basic let in.
 pub(crate) const USER: &str = "alice";

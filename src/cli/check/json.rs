@@ -1,0 +1,183 @@
+//! A report for scripts: one JSON object. Names are stable; tests/fixtures/check.schema.json says
+//! what each is. `report::json_line` escapes what the network sent.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::failure::{failure, problem};
+use crate::cli::exit::Classified as _;
+use crate::cli::explain::Explanation;
+use crate::cli::hints::Detail;
+use crate::cli::report::Told;
+use crate::mode::check::{
+    CertificateFacts, Ended, Exchange, Report, Spread, StageReport, StageStatus, Statistics, Store,
+    TlsReport, Verdict,
+};
+use crate::tunnel::Stage;
+
+/// One check.
+pub(super) fn report(report: &Report, explanation: &Explanation, explain: bool) -> Value {
+    let told = failure(report);
+    let code = report.failure.as_ref().map_or(0, |failure| failure.kind().code());
+    let mut route = json!({ "decided_by": explanation.decided_by(&report.target) });
+    if explain {
+        let lines = explanation.at_length(&report.target);
+        route["explained"] = lines.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
+    }
+    let mut value = json!({
+        "target": report.target.to_string(),
+        "proxy": report.proxy.as_ref().map(ToString::to_string),
+        "route": route,
+        "ok": report.failure.is_none(),
+        "exit_code": code,
+        "stages": report.stages.iter().map(stage).collect::<Vec<_>>(),
+        "tls": report.found.tls.as_ref().map(|seen| tls(report, seen)),
+        "error": told.as_ref().map(error),
+    });
+    if let Some(banner) = &report.found.banner {
+        value["banner"] = json!(String::from_utf8_lossy(banner));
+    }
+    if let Some(ended) = report.found.ended {
+        value["ended"] = json!(match ended {
+            Ended::Closed => "closed",
+            Ended::Reset => "reset",
+        });
+    }
+    if let Some((protocol, greeting)) = &report.found.upgraded {
+        value["starttls"] = json!({ "protocol": protocol.name(), "greeting": greeting });
+    }
+    if let Some(answer) = &report.found.http {
+        value["http"] = json!({
+            "version": answer.version, "status": answer.status, "server": answer.server,
+            "location": answer.location,
+        });
+    }
+    value
+}
+
+/// The spread of repeated checks of one target: the object behind theirs.
+pub(super) fn statistics(last: &Report, statistics: &Statistics, code: u8) -> Value {
+    let spread = |(stage, spread): (Stage, Spread)| {
+        json!({
+            "name": stage.name(),
+            "count": spread.count,
+            "min_ms": ms(spread.min),
+            "median_ms": ms(spread.median),
+            "p95_ms": ms(spread.p95),
+            "max_ms": ms(spread.max),
+        })
+    };
+    json!({
+        "target": last.target.to_string(),
+        "proxy": last.proxy.as_ref().map(ToString::to_string),
+        "ok": statistics.failed == 0,
+        "exit_code": code,
+        "statistics": {
+            "runs": statistics.runs,
+            "failed": statistics.failed,
+            "stages": statistics.spreads().map(spread).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn error(told: &Told) -> Value {
+    json!({
+        "stage": told.stage.map(Stage::name),
+        "kind": told.kind.name(),
+        "detail": told.detail.map(Detail::name),
+        "message": told.message(),
+        "hint": told.hint,
+    })
+}
+
+fn stage(stage: &StageReport) -> Value {
+    let status = match stage.status {
+        StageStatus::Ok => "ok",
+        StageStatus::Failed => "failed",
+        StageStatus::Skipped => "skipped",
+    };
+    let mut value = json!({
+        "name": stage.stage.name(), "with": stage.with.to_string(), "status": status, "ms": stage.took.map(ms),
+    });
+    if !stage.addresses.is_empty() {
+        let addresses: Vec<_> = stage.addresses.iter().map(|address| address.ip().to_string()).collect();
+        value["addresses"] = json!(addresses);
+    }
+    if let Some(address) = stage.address {
+        value["address"] = json!(address.to_string());
+        let lost = |(address, why): &(_, Option<String>)| json!({ "address": address, "error": why });
+        value["lost"] = stage.losers.iter().map(lost).collect();
+    }
+    if let Some(info) = stage.tcp {
+        value["round_trip_ms"] = json!(ms(info.round_trip));
+        value["retransmits"] = json!(info.retransmits);
+    }
+    if let Some(last) = stage.exchanges.last() {
+        value["http_status"] = json!(last.status.code());
+        value["reason"] = json!(last.reason);
+        value["connections"] = json!(last.connection);
+        value["exchanges"] = stage.exchanges.iter().map(exchange).collect();
+    }
+    if let Some(content) = &stage.content {
+        value["page"] = json!(content);
+    }
+    value
+}
+
+fn exchange(exchange: &Exchange) -> Value {
+    let field = |(name, value): &(String, String)| json!({ "name": name, "value": value });
+    json!({
+        "connection": exchange.connection,
+        "scheme": exchange.scheme,
+        "http_status": exchange.status.code(),
+        "reason": exchange.reason,
+        "offered": exchange.offered,
+        "fields": exchange.explanations.iter().map(field).collect::<Vec<_>>(),
+    })
+}
+
+fn tls(report: &Report, tls: &TlsReport) -> Value {
+    let trusted = |wanted| {
+        let found = tls.verdicts.iter().find(|(store, _)| *store == wanted);
+        found.map(|(_, verdict)| *verdict == Verdict::Trusted)
+    };
+    json!({
+        "version": tls.seen.version,
+        "cipher_suite": tls.seen.cipher_suite,
+        "group": tls.seen.group,
+        "signature_scheme": tls.seen.signature,
+        "alpn": tls.seen.alpn,
+        "sni": tls.seen.sni,
+        "name": tls.name,
+        "ocsp_staple_bytes": tls.seen.ocsp_staple,
+        "resumption": tls.seen.cipher_suite.as_ref().map(|_| tls.seen.resumable),
+        "client_certificate_requested": tls.seen.wants_certificate,
+        "chain": tls.chain.iter().map(certificate).collect::<Vec<_>>(),
+        "trusted": {
+            "mozilla": trusted(Store::Mozilla), "system": trusted(Store::System), "cacert": trusted(Store::Given),
+        },
+        "intercepted": report.interceptor().is_some(),
+        "problems": tls.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}
+
+fn certificate(certificate: &CertificateFacts) -> Value {
+    json!({
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "names": certificate.names,
+        "not_before": certificate.not_before.map(|at| at.to_string()),
+        "not_after": certificate.not_after.map(|at| at.to_string()),
+        "days_left": certificate.days_left(SystemTime::now()),
+        "key": certificate.key,
+        "signature": certificate.signature,
+        "serial": certificate.serial,
+        "sha256": certificate.sha256,
+        "key_sha256": certificate.key_sha256,
+    })
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

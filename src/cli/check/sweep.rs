@@ -1,0 +1,109 @@
+//! Which ports a proxy permits: those with the same outcome in one line.
+
+use std::io::{self, Write};
+
+use super::{failure, text};
+use crate::authority::Authority;
+use crate::cli::exit::Kind;
+use crate::cli::explain::Explanation;
+use crate::cli::report::Told;
+use crate::mode::check::Report;
+use crate::tunnel::Stage;
+
+/// The outcomes so far.
+#[derive(Default)]
+pub(super) struct Sweep {
+    /// The target and the proxy of the first.
+    first: Option<(Authority, Option<Authority>)>,
+    groups: Vec<Group>,
+    /// A failure that says nothing about ports.
+    spoiled: Option<Told>,
+}
+
+struct Group {
+    verdict: &'static str,
+    /// The proxy's words.
+    words: String,
+    ports: Vec<u16>,
+}
+
+impl Sweep {
+    pub(super) fn add(&mut self, report: &Report) {
+        let target = &report.target;
+        self.first.get_or_insert_with(|| (target.clone(), report.proxy.clone()));
+        let told = failure::failure(report);
+        let verdict = match told.as_ref().map(|told| told.kind) {
+            None => "permits",
+            Some(Kind::Refused) => "refuses",
+            // It tried: that it may is the answer.
+            Some(Kind::Gateway) => "can't reach",
+            Some(Kind::Timeout) => "is silent",
+            Some(_) => "failed",
+        };
+        let answer = report.stages.iter().filter(|stage| stage.stage == Stage::Connect);
+        let answer = answer.flat_map(|stage| &stage.exchanges).next_back();
+        let words = match (answer, &told) {
+            (Some(answer), Some(_)) => format!("{} {}", answer.status, answer.reason).trim_end().to_owned(),
+            (_, Some(told)) => told.kind.name().to_owned(),
+            (_, None) => String::new(),
+        };
+        if verdict == "failed" && self.spoiled.is_none() {
+            self.spoiled = told;
+        }
+        match self.groups.iter_mut().find(|group| group.verdict == verdict && group.words == words) {
+            Some(group) => group.ports.push(target.port()),
+            None => self.groups.push(Group { verdict, words, ports: vec![target.port()] }),
+        }
+    }
+
+    /// What kept the proxy from being asked.
+    pub(super) fn spoiled(&self) -> Option<&Told> {
+        self.spoiled.as_ref()
+    }
+
+    pub(super) fn text(
+        &self,
+        explanation: &Explanation,
+        explain: bool,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let Some((target, proxy)) = &self.first else { return Ok(()) };
+        text::way(&target.host().to_string(), target, proxy.as_ref(), explanation, explain, out)?;
+        let mut groups: Vec<_> = self.groups.iter().collect();
+        let order = ["permits", "can't reach", "refuses", "is silent", "failed"];
+        groups.sort_by_key(|group| order.iter().position(|verdict| *verdict == group.verdict));
+        for Group { verdict, words, ports } in groups {
+            let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
+            text::line(verdict, &format!("{}{words}", ranges(ports)), out)?;
+        }
+        Ok(())
+    }
+}
+
+/// `22, 80, 8000-8100`.
+fn ranges(ports: &[u16]) -> String {
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for port in sorted {
+        match runs.last_mut() {
+            Some((_, end)) if *end + 1 == port => *end = port,
+            Some(_) | None => runs.push((port, port)),
+        }
+    }
+    let run =
+        |(start, end): &(u16, u16)| if start == end { start.to_string() } else { format!("{start}-{end}") };
+    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_become_ranges() {
+        assert_eq!(ranges(&[80, 22, 81, 82, 65535, 65534, 22]), "22, 80-82, 65534-65535");
+        assert_eq!(ranges(&[]), "");
+    }
+}

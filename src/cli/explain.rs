@@ -1,0 +1,157 @@
+//! Why a proxy was chosen: which option, variable or no_proxy entry decided, and what else was
+//! looked at. Passwords in URLs are left out.
+
+use super::settings::Variables;
+use crate::authority::Authority;
+use crate::route::env::{NO_PROXY_VARIABLES, PROXY_VARIABLES};
+use crate::route::{NoProxy, Policy, Proxy, Route};
+
+/// What named the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// An option on the command line.
+    Option(&'static str),
+    /// A variable of the environment.
+    Variable(&'static str),
+    /// Nothing did, and no_proxy sends every target direct.
+    NoProxy,
+}
+
+/// The reasoning behind one way to the targets.
+#[derive(Clone, Debug)]
+pub(super) struct Explanation {
+    origin: Origin,
+    proxy: Proxy,
+    exempt: NoProxy,
+    /// The variable that holds the exemptions, and what it says.
+    no_proxy: Option<(&'static str, String)>,
+    /// Every variable that can name a proxy, with what it names.
+    variables: Vec<(&'static str, Option<String>)>,
+}
+
+impl Explanation {
+    pub(super) fn new(origin: Origin, routes: &Policy, variables: Variables<'_>) -> Self {
+        let set = |name: &'static str| variables(name).filter(|value| !value.is_empty());
+        Self {
+            origin,
+            proxy: routes.proxy.clone(),
+            exempt: routes.exempt.clone(),
+            no_proxy: NO_PROXY_VARIABLES.iter().find_map(|name| Some((*name, set(name)?))),
+            variables: PROXY_VARIABLES
+                .iter()
+                .map(|name| (*name, set(name).map(|url| masked(&url))))
+                .collect(),
+        }
+    }
+
+    /// What decided for this target: the option or variable, or the variable of no_proxy.
+    pub(super) fn decided_by(&self, target: &Authority) -> &'static str {
+        match (&self.no_proxy, self.exempt.entry(target), self.origin) {
+            (Some((variable, _)), Some(_), _) => variable,
+            (_, _, Origin::Option(name) | Origin::Variable(name)) => name,
+            (_, _, Origin::NoProxy) => "no_proxy",
+        }
+    }
+
+    /// The same in the first line of a report.
+    pub(super) fn in_short(&self, target: &Authority) -> String {
+        let decided_by = self.decided_by(target);
+        match self.exempt.entry(target) {
+            Some(entry) => format!("({decided_by}: {entry})"),
+            None => format!("({decided_by})"),
+        }
+    }
+
+    /// Everything that was looked at, in order, up to what decided.
+    pub(super) fn at_length(&self, target: &Authority) -> Vec<(String, String)> {
+        let mut lines = Vec::new();
+        let mut say = |name: &str, text: String| lines.push((name.to_owned(), text));
+        let named = match &self.proxy {
+            Proxy::Direct => "direct".to_owned(),
+            Proxy::Via(uri) => uri.authority.to_string(),
+        };
+        if let Origin::Option(option) = self.origin {
+            say(option, format!("{named}: an option decides, for every target"));
+            let other =
+                |(name, url): &(&str, Option<String>)| url.as_ref().map(|url| format!("{name}={url}"));
+            let passed_over: Vec<_> = self.variables.iter().filter_map(other).collect();
+            if !passed_over.is_empty() {
+                say("environment", format!("not asked: {}", passed_over.join(", ")));
+            }
+            if let Some((variable, list)) = &self.no_proxy {
+                say(variable, format!("not asked: {list}"));
+            }
+            return lines;
+        }
+        say("--proxy", "not given".into());
+        for (name, url) in &self.variables {
+            match url {
+                None => say(name, "not set".into()),
+                Some(url) => {
+                    say(name, format!("{url}: the first that is set decides"));
+                    break;
+                }
+            }
+        }
+        match (&self.no_proxy, self.exempt.entry(target)) {
+            (None, _) => say("no_proxy", "not set".into()),
+            (Some((variable, list)), Some(entry)) => {
+                say(variable, format!("{list}: the entry {entry} sends {target} direct"));
+            }
+            (Some((variable, list)), None) => say(variable, format!("{list}: no entry is about {target}")),
+        }
+        let policy = Policy { proxy: self.proxy.clone(), exempt: self.exempt.clone() };
+        say(
+            "so",
+            match policy.route(target) {
+                Route::Direct => format!("{target} is reached without a proxy"),
+                Route::Via(proxy) => format!("{target} is reached through {}", proxy.authority),
+            },
+        );
+        lines
+    }
+}
+
+/// A URL without its userinfo.
+fn masked(url: &str) -> String {
+    match url.parse::<Proxy>() {
+        Ok(Proxy::Direct) => "direct".into(),
+        Ok(Proxy::Via(uri)) => uri.authority.to_string(),
+        // Not the one that decides: that would have been an error. It may be anything, a password too.
+        Err(_) => "(not a proxy)".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::env;
+
+    fn explanation(set: &[(&str, &str)]) -> Explanation {
+        let variables =
+            |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        let (policy, variable) = env::policy(variables).expect("readable").expect("a proxy");
+        Explanation::new(Origin::Variable(variable), &policy, &variables)
+    }
+
+    #[test]
+    fn what_decided_is_named_and_no_password_is() {
+        let set = [
+            ("https_proxy", "http://me:secret@p:1"),
+            ("all_proxy", "http://me:secret@q:1"),
+            ("no_proxy", "localhost,.example.com"),
+        ];
+        let explanation = explanation(&set);
+        let (far, near) =
+            ("host:22".parse().expect("a target"), "a.example.com:22".parse().expect("a target"));
+        assert_eq!(explanation.in_short(&far), "(https_proxy)");
+        assert_eq!(explanation.in_short(&near), "(no_proxy: .example.com)");
+        let said = format!("{:?}{:?}", explanation.at_length(&far), explanation.at_length(&near));
+        assert!(!said.contains("secret") && !said.contains("me:"), "{said}");
+        assert_eq!(explanation.at_length(&far).last().expect("a line").1, "host:22 is reached through p:1");
+        assert_eq!(
+            explanation.at_length(&near).last().expect("a line").1,
+            "a.example.com:22 is reached without a proxy"
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! The stages as they are climbed: each rung's time, and what was learnt there.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::words;
+use crate::auth::Challenges;
+use crate::authority::Authority;
+use crate::net::tcp_info::{TcpInfo, tcp_info};
+use crate::proto::Status;
+use crate::proto::exchange::explanations;
+use crate::tunnel::{Facts, Observer, Stage};
+
+/// What became of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageStatus {
+    /// It was climbed.
+    Ok,
+    /// It failed: the last one that was tried.
+    Failed,
+    /// It was not tried.
+    Skipped,
+}
+
+/// One rung. A way through several proxies has the rungs of each in turn: `with` tells them apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageReport {
+    /// Which one.
+    pub stage: Stage,
+    /// Whom it is with.
+    pub with: Authority,
+    /// What became of it.
+    pub status: StageStatus,
+    /// How long it took; `None` where it was skipped.
+    pub took: Option<Duration>,
+    /// What the name resolved to (`resolve`).
+    pub addresses: Vec<SocketAddr>,
+    /// The address that answered (`tcp`).
+    pub address: Option<SocketAddr>,
+    /// The addresses that were tried beside it, with the error where there was one (`tcp`).
+    pub losers: Vec<(SocketAddr, Option<String>)>,
+    /// What the kernel knows of the connection (`tcp`).
+    pub tcp: Option<TcpInfo>,
+    /// Every request and its answer, the last one final (`connect`).
+    pub exchanges: Vec<Exchange>,
+    /// The words of the page that came with a refusal (`connect`); not escaped.
+    pub content: Option<String>,
+}
+
+/// One request and its answer. Text is the proxy's and not escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// On which connection, from 1.
+    pub connection: usize,
+    /// The scheme of the credentials that the request had.
+    pub scheme: Option<String>,
+    /// The answer's status.
+    pub status: Status,
+    /// Its reason phrase.
+    pub reason: String,
+    /// The schemes that it offers, as it spells them (407).
+    pub offered: Vec<String>,
+    /// The fields by which it says why, and who it is.
+    pub explanations: Vec<(String, String)>,
+}
+
+impl StageReport {
+    pub(super) fn new(stage: Stage, with: Authority, status: StageStatus) -> Self {
+        Self {
+            stage,
+            with,
+            status,
+            took: None,
+            addresses: Vec::new(),
+            address: None,
+            losers: Vec::new(),
+            tcp: None,
+            exchanges: Vec::new(),
+            content: None,
+        }
+    }
+}
+
+/// Watches the stages.
+pub(super) struct Ladder {
+    target: Authority,
+    /// The proxy, or the target where there is none.
+    first: Authority,
+    stages: Vec<StageReport>,
+    since: Option<Instant>,
+    connection: usize,
+    scheme: Option<String>,
+}
+
+impl Ladder {
+    pub(super) fn new(target: &Authority, proxy: Option<&Authority>) -> Self {
+        Self {
+            target: target.clone(),
+            first: proxy.unwrap_or(target).clone(),
+            stages: Vec::new(),
+            since: None,
+            connection: 1,
+            scheme: None,
+        }
+    }
+
+    /// Stops the clock of the present stage, and gives its time.
+    pub(super) fn leave(&mut self) -> Duration {
+        let took = self.mark();
+        self.since = None;
+        took
+    }
+
+    /// The present stage took so long, unless more comes.
+    fn mark(&mut self) -> Duration {
+        let Some(stage) = self.stages.last_mut() else { return Duration::ZERO };
+        if let Some(since) = self.since {
+            stage.took = Some(since.elapsed());
+        }
+        stage.took.unwrap_or_default()
+    }
+
+    /// All stages of `all`: those that were not reached are skipped.
+    pub(super) fn finish(mut self, all: &[Stage], failed: bool) -> Vec<StageReport> {
+        self.leave();
+        if let (true, Some(last)) = (failed, self.stages.last_mut()) {
+            last.status = StageStatus::Failed;
+        }
+        for stage in &all[self.stages.len().min(all.len())..] {
+            let skipped = StageReport::new(*stage, self.with(*stage), StageStatus::Skipped);
+            self.stages.push(skipped);
+        }
+        self.stages
+    }
+
+    fn with(&self, stage: Stage) -> Authority {
+        match stage {
+            Stage::Resolve | Stage::Tcp | Stage::Connect => self.first.clone(),
+            Stage::Tls | Stage::Http => self.target.clone(),
+        }
+    }
+}
+
+impl Observer for Ladder {
+    fn entered(&mut self, stage: Stage) {
+        self.leave();
+        self.stages.push(StageReport::new(stage, self.with(stage), StageStatus::Ok));
+        self.since = Some(Instant::now());
+    }
+
+    fn learnt(&mut self, facts: Facts<'_>) {
+        // What the kernel is asked, and the page behind a refusal, are not the stage's time.
+        match facts {
+            Facts::Connected { .. } => {
+                self.leave();
+            }
+            Facts::Refused { .. } => {
+                self.mark();
+            }
+            Facts::Content { .. } => self.since = None,
+            Facts::Resolved { .. }
+            | Facts::Authorized { .. }
+            | Facts::Reconnected
+            | Facts::Answered { .. } => {}
+        }
+        let Self { stages, connection, scheme, .. } = self;
+        let Some(stage) = stages.last_mut() else { return };
+        let mut exchange = |status, reason: &str, challenges: &Challenges, explanations| {
+            stage.exchanges.push(Exchange {
+                connection: *connection,
+                scheme: scheme.take(),
+                status,
+                reason: reason.to_owned(),
+                offered: challenges.iter().map(|challenge| challenge.scheme().to_owned()).collect(),
+                explanations,
+            });
+        };
+        match facts {
+            Facts::Resolved { addresses } => stage.addresses = addresses.to_vec(),
+            Facts::Connected { address, stream, losers } => {
+                stage.address = Some(address);
+                stage.losers =
+                    losers.iter().map(|(at, why)| (*at, why.as_ref().map(ToString::to_string))).collect();
+                stage.tcp = tcp_info(stream);
+            }
+            Facts::Authorized { scheme: sent } => *scheme = Some(sent.to_owned()),
+            Facts::Reconnected => *connection += 1,
+            Facts::Answered { response } => {
+                exchange(response.status, &response.reason, &Challenges::default(), explanations(response));
+            }
+            Facts::Refused { refusal } => {
+                exchange(refusal.status, &refusal.reason, &refusal.challenges, refusal.explanations.clone());
+            }
+            Facts::Content { content } => stage.content = words::plain(content),
+        }
+    }
+
+    fn wants_content(&self) -> bool {
+        true
+    }
+}

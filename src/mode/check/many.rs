@@ -1,0 +1,141 @@
+//! Many checks: several targets at the same time, and the spread of one that is repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+
+use super::{Check, Report, run};
+use crate::authority::Authority;
+use crate::tunnel::Stage;
+
+/// Checks under way at the same time: a proxy is asked faster than one by one, and neither it nor
+/// a limit of 256 open files is overrun.
+const AT_ONCE: usize = 64;
+
+/// Checks every target, and gives each report in the order of the targets, as soon as those before
+/// it are there. `false` from `tell` ends it.
+pub async fn each(job: &Arc<Check>, targets: &[Authority], mut tell: impl FnMut(Report) -> bool) {
+    let mut waiting = targets.iter().cloned().enumerate();
+    let mut under_way = JoinSet::new();
+    let mut early: BTreeMap<usize, Option<Report>> = BTreeMap::new();
+    let mut next = 0;
+    // The first goes ahead: where a proxy wants a password, a person is asked once, and what it
+    // refuses is not sent 64 times.
+    let mut at_once = 1;
+    while next < targets.len() {
+        while under_way.len() < at_once
+            && let Some((place, target)) = waiting.next()
+        {
+            let job = Arc::clone(job);
+            under_way.spawn(async move { (place, run(&job, &target).await) });
+        }
+        at_once = AT_ONCE;
+        let Some(done) = under_way.join_next().await else { return };
+        // A task ends by its report alone: a panic ends the program.
+        if let Ok((place, report)) = done {
+            early.insert(place, Some(report));
+        }
+        while let Some(report) = early.remove(&next) {
+            next += 1;
+            if report.is_some_and(|report| !tell(report)) {
+                return;
+            }
+        }
+    }
+}
+
+/// The times of one target's repeated checks.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// How often it was checked.
+    pub runs: u64,
+    /// How often that failed.
+    pub failed: u64,
+    stages: Vec<(Stage, Histogram<u64>)>,
+}
+
+/// How the times of one stage are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// The shortest.
+    pub min: Duration,
+    /// The one in the middle.
+    pub median: Duration,
+    /// 95 of 100 are no longer.
+    pub p95: Duration,
+    /// The longest.
+    pub max: Duration,
+    /// How many there are: those of the checks that got so far.
+    pub count: u64,
+}
+
+impl Statistics {
+    /// Takes a report in. A stage that failed has no time that says anything.
+    pub fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        self.failed += u64::from(report.failure.is_some());
+        for stage in report.stages.iter().filter(|stage| stage.status == super::StageStatus::Ok) {
+            let Some(took) = stage.took else { continue };
+            let at = match self.stages.iter().position(|(known, _)| *known == stage.stage) {
+                Some(at) => at,
+                None => {
+                    // Three digits, from a microsecond up: it grows with what it is given.
+                    let Ok(histogram) = Histogram::new(3) else { continue };
+                    self.stages.push((stage.stage, histogram));
+                    self.stages.len() - 1
+                }
+            };
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            // Ten years, the longest limit there is, fit in.
+            let _fits = self.stages[at].1.record(micros);
+        }
+    }
+
+    /// The spread of each stage, in order.
+    pub fn spreads(&self) -> impl Iterator<Item = (Stage, Spread)> {
+        let micros = Duration::from_micros;
+        self.stages.iter().map(move |(stage, times)| {
+            let spread = Spread {
+                min: micros(times.min()),
+                median: micros(times.value_at_quantile(0.5)),
+                p95: micros(times.value_at_quantile(0.95)),
+                max: micros(times.max()),
+                count: times.len(),
+            };
+            (*stage, spread)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Findings, StageReport, StageStatus};
+    use super::*;
+
+    fn report(took: u64, status: StageStatus) -> Report {
+        let target: Authority = "host:1".parse().expect("a target");
+        let stage = StageReport {
+            took: Some(Duration::from_micros(took)),
+            ..StageReport::new(Stage::Tcp, target.clone(), status)
+        };
+        Report { target, proxy: None, stages: vec![stage], found: Findings::default(), failure: None }
+    }
+
+    #[test]
+    fn the_spread_is_that_of_the_stages_that_went_well() {
+        let mut statistics = Statistics::default();
+        for took in 1..=100 {
+            statistics.add(&report(took, StageStatus::Ok));
+        }
+        statistics.add(&report(1_000_000, StageStatus::Failed));
+        let spreads: Vec<_> = statistics.spreads().collect();
+        let micros = Duration::from_micros;
+        let spread =
+            Spread { min: micros(1), median: micros(50), p95: micros(95), max: micros(100), count: 100 };
+        assert_eq!(spreads, [(Stage::Tcp, spread)]);
+        assert_eq!(statistics.runs, 101);
+    }
+}

@@ -1,0 +1,173 @@
+//! Where reports go: 80 columns, the JSON Schema, the page, the reason for the proxy.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::check::{by_name, check, report, reports};
+use crate::support::pki::{Leaf, Pki};
+use crate::support::proxy::{BASIC_407, Conn, ScriptedProxy};
+use crate::support::real::{Proxy, run, tool};
+use crate::support::{Finished, LIMIT, finish, wimble};
+
+/// Every line is valid by the schema that is checked in.
+#[track_caller]
+fn assert_valid(finished: &Finished) {
+    let dir = tempfile::tempdir().unwrap();
+    for (place, object) in reports(finished).iter().enumerate() {
+        let file = dir.path().join(format!("{place}.json"));
+        std::fs::write(&file, object.to_string()).unwrap();
+        // Debian's own: another python3 in PATH need not have the module.
+        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/check.schema.json");
+        let out = Command::new("/usr/bin/python3")
+            .args(["-m", "jsonschema", "--error-format", "{error.json_path}: {error.message}\n", "-i"])
+            .arg(&file)
+            .arg(schema)
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}\n{object}",
+            String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}
+
+#[test]
+fn every_report_is_valid_by_the_schema() {
+    let (proxy, pki) = (Proxy::squid_with_basic(), Pki::new());
+    let server = pki.server(Leaf::Good);
+    let (ca, target) = (pki.ca_file(), format!("localhost:{}", server.port()));
+    let url = proxy.url_with_credentials();
+    for (options, code) in [
+        (&["--cacert", ca.to_str().unwrap(), "--http=/1", "--http-get", "--explain", &target][..], 0),
+        (&["--count", "2", "--interval", "1ms", &target], 10),
+        (&["--ports", "25,443", "localhost"], 7),
+        (&["--starttls", "smtp", "--connect-timeout", "200ms", &target], 124),
+        (&["--no-tls", &target], 0),
+        (&["--compare", "direct", "--insecure", &target], 0),
+        (&["127.0.0.1:1", "127.0.0.1:443"], 7),
+    ] {
+        let finished = finish(&mut check(&url, &[&["--json"], options].concat()), b"", LIMIT).exits(code);
+        assert_valid(&finished);
+    }
+}
+
+#[test]
+fn the_text_is_no_wider_than_80_columns_but_for_words_that_are_longer() {
+    let (proxy, pki) = (Proxy::squid_with_basic(), Pki::new());
+    let server = pki.server(Leaf::Good);
+    let url = proxy.url_with_credentials();
+    for (target, code) in [(format!("localhost:{}", server.port()), 10), ("localhost:25".into(), 7)] {
+        let text = finish(&mut check(&url, &["--explain", &target]), b"", LIMIT).exits(code).text();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line:?}\n{text}");
+        }
+        let exchanges = "407 Proxy Authentication Required; offers Basic";
+        let plain: Vec<&str> = text.split_whitespace().collect();
+        // The forbidden port is refused before anybody is asked for a password.
+        assert_eq!(plain.join(" ").contains(exchanges), code == 10, "{text}");
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_who_asks() {
+    for (options, colour) in
+        [(&[][..], false), (&["--color", "always"], true), (&["--color", "never"], false)]
+    {
+        let proxy = ScriptedProxy::start(|conn: &mut Conn| {
+            conn.open("host:22");
+            conn.send("x\n");
+            conn.read_to_any_end();
+        });
+        let mut cmd = check(&proxy.url(), &[options, &["--no-tls", "host:22"]].concat());
+        let text = finish(&mut cmd, b"", LIMIT).exits(0).text();
+        assert_eq!(text.contains("\x1b[32m"), colour, "{text:?}");
+        proxy.done();
+    }
+}
+
+#[test]
+fn what_chose_the_proxy_is_in_the_first_line_and_at_length_with_explain() {
+    let refuses = |conn: &mut Conn| {
+        conn.head();
+        conn.send("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
+        conn.read_to_any_end();
+    };
+    let proxy = ScriptedProxy::start(refuses);
+    let url = by_name(&proxy).replace("//", "//me:secret-8812@");
+    let mut cmd = wimble();
+    cmd.env("all_proxy", &url).env("NO_PROXY", ".example.com").args([
+        "check",
+        "--no-tls",
+        "--explain",
+        "host:22",
+    ]);
+    let finished = finish(&mut cmd, b"", LIMIT).exits(7);
+    let text = finished.text();
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .ends_with(&format!("through proxy localhost:{} (all_proxy)", proxy.port())),
+        "{text}"
+    );
+    for line in
+        ["https_proxy not set", "the first that is set decides", ".example.com: no entry is about host:22"]
+    {
+        assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("secret-8812"), "{text}");
+    proxy.done();
+
+    let mut cmd = wimble();
+    cmd.env("https_proxy", "http://127.0.0.1:9").env("no_proxy", "localhost").args([
+        "check",
+        "--json",
+        "--no-tls",
+        "localhost:1",
+    ]);
+    let seen = report(&finish(&mut cmd, b"", LIMIT).exits(4));
+    assert_eq!(seen["route"]["decided_by"], "no_proxy", "{seen}");
+    assert!(seen["proxy"].is_null(), "{seen}");
+}
+
+#[test]
+fn the_page_stands_alone_and_shows_what_came_without_obeying_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("page.html");
+    let proxy = ScriptedProxy::start(|conn: &mut Conn| {
+        conn.expect_connect("host:443");
+        conn.send("HTTP/1.1 403 <img src=x onerror=document.title='obeyed'>\r\nContent-Length: 0\r\n\r\n");
+        conn.read_to_any_end();
+    });
+    let mut cmd = check(&proxy.url_with("me:secret-9321"), &["host:443", "--html", file.to_str().unwrap()]);
+    finish(&mut cmd, b"", LIMIT).exits(7);
+    proxy.done();
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(!page.contains("secret-9321") && !page.contains("<img") && !page.contains("<script"), "{page}");
+    assert!(!page.contains("src=\"") && !page.contains("href="), "it loads something: {page}");
+    // What a browser makes of it.
+    let mut chromium = tool("chromium", "chromium");
+    chromium.env("HOME", dir.path()).args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]);
+    let dom = run(chromium.arg(format!("file://{}", file.display())));
+    assert!(dom.contains("<title>wimble check</title>"), "{dom}");
+    assert!(dom.contains("403 &lt;img src=x"), "{dom}");
+    for stage in ["resolve", "tcp", "connect", "tls"] {
+        assert!(dom.contains(&format!("<td class=\"name\">{stage}</td>")), "{stage}: {dom}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_a_local_error() {
+    let proxy = ScriptedProxy::start(|conn: &mut Conn| {
+        conn.expect_connect("host:443");
+        conn.send(BASIC_407);
+        conn.read_to_any_end();
+    });
+    let mut cmd = check(&proxy.url(), &["--json", "host:443", "--html", "/nowhere/page.html"]);
+    let finished = finish(&mut cmd, b"", LIMIT).exits(1).says("/nowhere/page.html");
+    let seen: Value = report(&finished);
+    assert_eq!(seen["exit_code"], 6);
+    proxy.done();
+}

@@ -91,12 +91,11 @@ impl Cli {
     ///
     /// # Errors
     /// clap's, which are also what `--help` and `--version` print.
-    pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let words: Vec<_> = words.into_iter().collect();
-        quick::read(&words).map_or_else(|| Self::read_by_clap(words), Ok)
+    pub(super) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        quick::read(words).map_or_else(|| Self::read_by_clap(words), Ok)
     }
 
-    pub(super) fn read_by_clap(words: Vec<OsString>) -> Result<Self, clap::Error> {
+    pub(super) fn read_by_clap(words: &[OsString]) -> Result<Self, clap::Error> {
         let mut matches = Self::definition().try_get_matches_from(words)?;
         let log = LogArgs::from_arg_matches_mut(&mut matches)?;
         // Out of the matches, not by reference: that would clone them all.
@@ -148,6 +147,15 @@ pub(super) enum LogFormat {
     Text,
     /// One JSON object each
     Json,
+}
+
+impl LogFormat {
+    /// What was asked for by words that cannot be read as a whole: who reads JSON wants this error
+    /// as JSON too.
+    pub(super) fn of_misread(words: &[OsString]) -> Self {
+        let pair = words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");
+        if pair || words.iter().any(|word| word == "--log-format=json") { Self::Json } else { Self::Text }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -303,14 +311,29 @@ pub(super) struct ProxyArgs {
     #[arg(short = '6', long, help_heading = "Proxy")]
     pub(super) ipv6: bool,
 
-    /// The name for the proxy; the password comes from WIMBLE_PROXY_PASSWORD or a prompt on the
-    /// terminal. NAME:PASSWORD is taken too, but other users can read it
+    /// The name for the proxy, DOMAIN\NAME and NAME@REALM too. Its password is asked for on the
+    /// terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken
+    /// too, but other users can read it
     #[arg(short = 'U', long, value_name = "NAME", help_heading = "Credentials")]
     pub(super) proxy_user: Option<String>,
 
     /// A file whose first line is NAME:PASSWORD, readable by its owner alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
     pub(super) proxy_credentials: Option<PathBuf>,
+
+    /// A shell command whose first line of output is the password, such as 'pass show proxy'; it is
+    /// run when the proxy asks
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = "Credentials")]
+    pub(super) proxy_password_command: Option<String>,
+
+    /// Take the proxy's entry in the file that NETRC names, else ~/.netrc. NETRC alone is read too,
+    /// when nothing else has a password
+    #[arg(long, help_heading = "Credentials")]
+    pub(super) netrc: bool,
+
+    /// Take the proxy's entry in this netrc file, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
+    pub(super) netrc_file: Option<PathBuf>,
 
     /// auto: answer when the proxy asks; basic: send at once; none: never
     #[arg(long, value_name = "SCHEME", default_value = "auto", help_heading = "Credentials")]
@@ -340,6 +363,9 @@ impl Default for ProxyArgs {
             ipv6: false,
             proxy_user: None,
             proxy_credentials: None,
+            proxy_password_command: None,
+            netrc: false,
+            netrc_file: None,
             proxy_auth: Scheme::Auto,
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),

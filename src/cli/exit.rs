@@ -4,7 +4,7 @@ use crate::mode::check::CheckError;
 use crate::mode::connect::ConnectError;
 use crate::net::bridge::BridgeError;
 use crate::proto::head::Class;
-use crate::tunnel::{Cause, Error};
+use crate::tunnel::{Cause, Error, LookUpError};
 
 /// What went wrong, as far as a script cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Classified for Error {
             Cause::Unreachable(_) | Cause::Closed | Cause::Broken(_) => Kind::Unreachable,
             Cause::Timeout(_) => Kind::Timeout,
             Cause::Nonsense(_) => Kind::Protocol,
-            Cause::Unauthenticated { .. } => Kind::Auth,
+            Cause::Unauthenticated { .. } | Cause::LookUp(LookUpError::Failed(_)) => Kind::Auth,
+            Cause::LookUp(LookUpError::Late(_)) => Kind::Timeout,
             Cause::Refused(refusal) => match refusal.status.class() {
                 Class::Redirection | Class::ClientError => Kind::Refused,
                 Class::ServerError => Kind::Gateway,

@@ -312,6 +312,9 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             Told { hint: Some(hint.into()), ..told(why) }
         }
         Cause::Refused(refusal) => told(status_line(refusal)).hint(refusal_hint(refusal)),
+        Cause::LookUp(why) => {
+            told(why.to_string()).hint("no credentials were sent; try by hand what went wrong there")
+        }
         Cause::Unauthenticated { why, refusal } => {
             let offered = offered(refusal);
             let why_and_hint = match why {
@@ -325,7 +328,7 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
                 ),
                 GiveUp::NoLogin => (
                     format!("the proxy wants credentials ({offered})"),
-                    "give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD",
+                    "give --proxy-user NAME, --proxy-credentials FILE, --netrc, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD",
                 ),
                 GiveUp::Refused => (
                     format!("the proxy refused the credentials ({offered})"),

@@ -8,7 +8,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
-use super::credentials::{self, CredentialsError};
+use super::credentials::{self, CredentialsError, Person};
+use super::prompt::Curtain;
 use crate::auth;
 use crate::authority::{Authority, AuthorityError};
 use crate::front::http::Gate;
@@ -99,7 +100,8 @@ fn connect(
             .map_err(|error| SettingsError::Target { text: format!("{host} {port}"), error })?,
         _ => return Err(SettingsError::Words),
     };
-    let (routes, config) = proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings)?;
+    let curtain = Curtain::new(false);
+    let (routes, config) = proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings, curtain)?;
     let carrier = match args.fdpass {
         true => Carrier::Parent,
         false => Carrier::Bridge(patience(&args.relay, Some(args.linger))),
@@ -119,7 +121,7 @@ fn forward(
         }
     }
     let targets: Vec<_> = specs.iter().map(|(_, target)| target.clone()).collect();
-    let (routes, config) = proxy(&args.proxy, &targets, variables, warnings)?;
+    let (routes, config) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(true))?;
     Ok(Forward {
         specs,
         routes,
@@ -137,7 +139,7 @@ fn check(
     warnings: &mut Vec<Warning>,
 ) -> Result<Job, SettingsError> {
     let targets = args.targets.iter().map(|word| target(word)).collect::<Result<Vec<_>, _>>()?;
-    let (routes, config) = proxy(&args.proxy, &targets, variables, warnings)?;
+    let (routes, config) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(false))?;
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
     let tls = if args.no_tls {
         None
@@ -185,6 +187,7 @@ fn proxy(
     targets: &[Authority],
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
+    curtain: Curtain,
 ) -> Result<(route::Policy, tunnel::Config), SettingsError> {
     let routes = routes(args, targets, variables)?;
     if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
@@ -210,12 +213,7 @@ fn proxy(
         (_, true) => Family::V6,
         (false, false) => Family::Any,
     };
-    let logins = credentials::logins(
-        args.proxy_user.as_deref(),
-        args.proxy_credentials.as_deref(),
-        &routes.proxy,
-        variables,
-    )?;
+    let logins = credentials::logins(args, &routes.proxy, variables, Person::new(variables, curtain))?;
     let config = tunnel::Config {
         names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },

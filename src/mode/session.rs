@@ -92,6 +92,7 @@ fn gateway_status(cause: &Cause) -> Status {
         | Cause::Broken(_)
         | Cause::Nonsense(_)
         | Cause::Refused(_)
+        | Cause::LookUp(_)
         | Cause::Unauthenticated { .. } => Status::new(502),
     }
 }

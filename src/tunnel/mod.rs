@@ -10,14 +10,14 @@ mod stage;
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-pub use error::{Cause, Error, Peer};
+pub use error::{Cause, Error, LookUpError, Peer};
 pub use spare::{Keep, Spares};
 pub use stage::{Facts, Observer, Stage};
 
@@ -63,13 +63,27 @@ pub struct Question {
 /// Answers a question for a login; it may block (a prompt).
 pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
 
+/// Looks up a login that is kept somewhere; it may block (a program, a keyring). `None`: there is
+/// none, somebody may be asked.
+pub type LookUp = Arc<dyn Fn() -> Result<Option<Login>, LookUpError> + Send + Sync>;
+
 /// Where names and passwords come from. Clones share what they learn.
 #[derive(Clone, Default)]
 pub struct Logins {
-    known: Option<Login>,
+    look_up: Option<LookUp>,
     ask: Option<Ask>,
-    /// When a proxy last refused what is known.
-    refused: Arc<Mutex<Option<Instant>>>,
+    learnt: Arc<Mutex<Learnt>>,
+    /// Whose turn it is to look up.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What the connections of one run tell each other.
+#[derive(Debug, Default)]
+struct Learnt {
+    /// The login that is known, or has been looked up.
+    login: Option<Login>,
+    /// When a proxy last refused it.
+    refused: Option<Instant>,
 }
 
 /// How long a login that was refused is not sent again, by any connection of this run: accounts
@@ -79,7 +93,8 @@ const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
 impl Logins {
     /// This one, and no other.
     pub fn known(login: Login) -> Self {
-        Self { known: Some(login), ..Self::default() }
+        let learnt = Learnt { login: Some(login), refused: None };
+        Self { learnt: Arc::new(Mutex::new(learnt)), ..Self::default() }
     }
 
     /// Whatever is answered when a proxy asks.
@@ -87,28 +102,63 @@ impl Logins {
         Self { ask: Some(ask), ..Self::default() }
     }
 
-    fn authenticator(&self, policy: auth::Policy) -> Authenticator {
-        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match &self.known {
-            Some(_) if refused.is_some_and(|at| at.elapsed() < REFUSAL_MEMORY) => {
-                Authenticator::refused(policy)
+    /// What is kept somewhere: looked up when a proxy asks, or before that where a scheme is sent
+    /// at once. Where nothing is kept, `ask` is.
+    pub fn looked_up(look_up: LookUp, ask: Ask) -> Self {
+        Self { look_up: Some(look_up), ask: Some(ask), ..Self::default() }
+    }
+
+    /// An authenticator for one tunnel.
+    async fn authenticator(&self, policy: auth::Policy) -> Result<Authenticator, LookUpError> {
+        {
+            let mut learnt = self.learnt();
+            if learnt.login.is_some() && learnt.refused.is_some_and(|at| at.elapsed() < REFUSAL_MEMORY) {
+                return Ok(Authenticator::refused(policy));
             }
-            known => Authenticator::new(policy, known.clone()),
+            if self.look_up.is_some() && learnt.refused.take().is_some() {
+                // What is kept may be another password by now.
+                learnt.login = None;
+            }
         }
+        let login = match policy {
+            auth::Policy::Basic => self.look_up().await?,
+            auth::Policy::Auto | auth::Policy::None => self.learnt().login.clone(),
+        };
+        Ok(Authenticator::new(policy, login))
+    }
+
+    /// The login that is kept; it is looked up once, however many connections wait for it.
+    async fn look_up(&self) -> Result<Option<Login>, LookUpError> {
+        let _turn = self.turn.lock().await;
+        let known = self.learnt().login.clone();
+        let (None, Some(look_up)) = (&known, self.look_up.clone()) else { return Ok(known) };
+        // It may block; a task that panics has found nothing.
+        let found = tokio::task::spawn_blocking(move || look_up()).await.unwrap_or(Ok(None))?;
+        self.learnt().login.clone_from(&found);
+        Ok(found)
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remember_refusal(&self) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learnt = self.learnt();
         // The time runs from the refusal, not from each connection that was spared another.
-        if refused.is_none_or(|at| at.elapsed() >= REFUSAL_MEMORY) {
-            *refused = Some(Instant::now());
+        if learnt.refused.is_none_or(|at| at.elapsed() >= REFUSAL_MEMORY) {
+            learnt.refused = Some(Instant::now());
         }
     }
 }
 
 impl fmt::Debug for Logins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logins").field("known", &self.known).field("ask", &self.ask.is_some()).finish()
+        let (look_up, ask) = (self.look_up.is_some(), self.ask.is_some());
+        f.debug_struct("Logins")
+            .field("look_up", &look_up)
+            .field("ask", &ask)
+            .field("learnt", &self.learnt)
+            .finish()
     }
 }
 
@@ -224,7 +274,8 @@ impl Ladder<'_> {
     async fn connect(&mut self) -> Result<Tunnel, Error> {
         self.observer.entered(Stage::Connect);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
-        let mut authenticator = self.config.logins.authenticator(self.config.auth);
+        let authenticator = self.config.logins.authenticator(self.config.auth).await;
+        let mut authenticator = authenticator.map_err(|error| self.failed(Cause::LookUp(error)))?;
         let unasked = authenticator.unasked();
         let mut handshake = Handshake::new(self.target.clone(), self.config.fields.clone(), unasked);
         let mut deadline = Instant::now() + self.config.proxy_timeout;
@@ -244,7 +295,7 @@ impl Ladder<'_> {
                     let asked = Instant::now();
                     let answer = self.answer(&mut authenticator, &challenges).await;
                     deadline += asked.elapsed();
-                    match answer {
+                    match answer.map_err(|error| self.failed(Cause::LookUp(error)))? {
                         Ok(credentials) => handshake.authorize(credentials),
                         Err(why) => {
                             if why == auth::GiveUp::Refused {
@@ -287,24 +338,33 @@ impl Ladder<'_> {
         &mut self,
         authenticator: &mut Authenticator,
         challenges: &Challenges,
-    ) -> Result<auth::Credentials, auth::GiveUp> {
+    ) -> Result<Result<auth::Credentials, auth::GiveUp>, LookUpError> {
         let mut answer = authenticator.answer(challenges);
         loop {
             match answer {
-                Answer::Credentials(credentials) => return Ok(credentials),
-                Answer::GiveUp(why) => return Err(why),
+                Answer::Credentials(credentials) => return Ok(Ok(credentials)),
+                Answer::GiveUp(why) => return Ok(Err(why)),
                 Answer::WantLogin { realm, refused } => {
                     let question = Question { proxy: self.proxy.authority.clone(), realm, refused };
-                    answer = authenticator.supply(self.ask(question).await);
+                    answer = authenticator.supply(self.login(question).await?);
                 }
             }
         }
     }
 
-    async fn ask(&mut self, question: Question) -> Option<Login> {
-        let ask = self.config.logins.ask.clone()?;
+    /// A login that was not refused: what is kept comes first, and what is typed does not replace it.
+    async fn login(&mut self, question: Question) -> Result<Option<Login>, LookUpError> {
+        let logins = &self.config.logins;
+        let kept = match question.refused {
+            0 => logins.look_up().await?,
+            _ => logins.learnt().login.clone(),
+        };
+        if kept.is_some() {
+            return Ok(kept.filter(|_| question.refused == 0));
+        }
+        let Some(ask) = logins.ask.clone() else { return Ok(None) };
         // A prompt blocks; a task that panics has no answer.
-        tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten()
+        Ok(tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten())
     }
 
     fn failed(&self, cause: Cause) -> Error {

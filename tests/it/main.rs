@@ -7,6 +7,7 @@ mod auth;
 mod check;
 mod cli;
 mod connect;
+mod credentials;
 mod environment;
 mod fdpass;
 mod forward;

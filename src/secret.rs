@@ -11,13 +11,16 @@ use zeroize::Zeroizing;
 #[derive(Clone, Eq, Default)]
 pub struct Secret(Zeroizing<String>);
 
-/// In a time that does not tell how much of a guess was right.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
-        let differing = ours.iter().zip(theirs).fold(0, |seen, (a, b)| seen | (a ^ b));
-        ours.len() == theirs.len() && std::hint::black_box(differing) == 0
+        same(self.0.as_bytes(), other.0.as_bytes())
     }
+}
+
+/// In a time that does not tell how much of a guess was right.
+fn same(ours: &[u8], theirs: &[u8]) -> bool {
+    let differing = ours.iter().zip(theirs).fold(0, |seen, (a, b)| seen | (a ^ b));
+    ours.len() == theirs.len() && std::hint::black_box(differing) == 0
 }
 
 impl Secret {
@@ -38,14 +41,51 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A user's name and password, as one proxy knows them. What is sent on the wire is made of
+/// The MD4 of a password, which NTLM takes in its place: as good as the password, and hidden and
+/// wiped like one.
+#[derive(Clone)]
+pub struct NtHash(Zeroizing<[u8; 16]>);
+
+impl NtHash {
+    /// Takes a hash into keeping.
+    pub fn new(hash: [u8; 16]) -> Self {
+        Self(Zeroizing::new(hash))
+    }
+
+    /// The hash itself, for the one place that computes with it.
+    pub fn expose(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl PartialEq for NtHash {
+    fn eq(&self, other: &Self) -> bool {
+        same(&*self.0, &*other.0)
+    }
+}
+
+impl Eq for NtHash {}
+
+impl fmt::Debug for NtHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A user's name and what proves it, as one proxy knows them. What is sent on the wire is made of
 /// these by `auth` and called *credentials* there, as in RFC 9110 §11.4.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The user-id: no colon, no control character.
     user: String,
-    /// The password; it may be empty (RFC 7617 §2).
-    password: Secret,
+    proof: Proof,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    /// It may be empty (RFC 7617 §2).
+    Password(Secret),
+    NtHash(NtHash),
 }
 
 /// Why a name and password cannot be used.
@@ -65,14 +105,18 @@ impl Login {
     /// # Errors
     /// What RFC 7617 §2 forbids: a colon in the name, control characters in either.
     pub fn new(user: impl Into<String>, password: Secret) -> Result<Self, LoginError> {
-        let user = user.into();
-        if user.contains(':') {
-            return Err(LoginError::Colon);
-        }
-        if user.chars().chain(password.expose().chars()).any(char::is_control) {
+        if password.expose().chars().any(char::is_control) {
             return Err(LoginError::Control);
         }
-        Ok(Self { user, password })
+        Ok(Self { user: checked(user.into())?, proof: Proof::Password(password) })
+    }
+
+    /// Pairs a name with the hash of a password, with which NTLM alone can do anything.
+    ///
+    /// # Errors
+    /// As for [`Login::new`].
+    pub fn with_nt_hash(user: impl Into<String>, hash: NtHash) -> Result<Self, LoginError> {
+        Ok(Self { user: checked(user.into())?, proof: Proof::NtHash(hash) })
     }
 
     /// The user's name.
@@ -80,10 +124,32 @@ impl Login {
         &self.user
     }
 
-    /// The password.
-    pub fn password(&self) -> &Secret {
-        &self.password
+    /// The password, unless its hash is all that is known.
+    pub fn password(&self) -> Option<&Secret> {
+        match &self.proof {
+            Proof::Password(password) => Some(password),
+            Proof::NtHash(_) => None,
+        }
     }
+
+    /// The hash of the password, where it was given in place of the password.
+    pub fn nt_hash(&self) -> Option<&NtHash> {
+        match &self.proof {
+            Proof::Password(_) => None,
+            Proof::NtHash(hash) => Some(hash),
+        }
+    }
+}
+
+/// A user-id that RFC 7617 §2 permits.
+fn checked(user: String) -> Result<String, LoginError> {
+    if user.contains(':') {
+        return Err(LoginError::Colon);
+    }
+    if user.chars().any(char::is_control) {
+        return Err(LoginError::Control);
+    }
+    Ok(user)
 }
 
 #[cfg(test)]
@@ -95,6 +161,9 @@ mod tests {
         let login = Login::new("alice", Secret::new("open sesame"));
         assert!(!format!("{login:?}").contains("sesame"));
         assert!(format!("{login:?}").contains("[redacted]"));
+        let login = Login::with_nt_hash("alice", NtHash::new([0xab; 16])).expect("a plain name");
+        assert_eq!(format!("{login:?}"), "Login { user: \"alice\", proof: NtHash([redacted]) }");
+        assert!(login.password().is_none(), "a hash is no password");
     }
 
     #[test]

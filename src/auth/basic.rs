@@ -13,10 +13,10 @@ use crate::secret::{Login, LoginError, Secret};
 /// The scheme's name, in the casing that every proxy takes.
 pub const SCHEME: &str = "Basic";
 
-/// `Basic base64(user ":" password)`.
-pub fn credentials(login: &Login) -> Credentials {
-    let pair = Zeroizing::new(format!("{}:{}", login.user(), login.password().expose()));
-    Credentials::new(format!("{SCHEME} {}", BASE64_STANDARD.encode(pair.as_bytes())))
+/// `Basic base64(user ":" password)`; `None` where the hash of the password is all that is known.
+pub fn credentials(login: &Login) -> Option<Credentials> {
+    let pair = Zeroizing::new(format!("{}:{}", login.user(), login.password()?.expose()));
+    Some(Credentials::new(format!("{SCHEME} {}", BASE64_STANDARD.encode(pair.as_bytes()))))
 }
 
 /// The server half: the login in a Proxy-Authorization value, if it is Basic and well-formed.
@@ -39,7 +39,7 @@ mod tests {
 
     fn encoded(user: &str, password: &str) -> String {
         let login = Login::new(user, Secret::new(password)).expect("a plain name");
-        credentials(&login).expose().to_owned()
+        credentials(&login).expect("a password").expose().to_owned()
     }
 
     #[test]
@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn the_server_half_reads_what_the_client_half_writes() {
         let sent = Login::new("al ice", Secret::new("p:w")).expect("a plain name");
-        assert_eq!(login(credentials(&sent).expose()), Some(Ok(sent)));
+        let credentials = credentials(&sent).expect("a password");
+        assert_eq!(login(credentials.expose()), Some(Ok(sent)));
         assert_eq!(login("Bearer abc"), None);
         assert_eq!(login("Basic !!!"), None);
     }

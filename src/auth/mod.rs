@@ -107,8 +107,9 @@ impl Authenticator {
     pub fn unasked(&mut self) -> Option<Credentials> {
         match (self.policy, &self.login) {
             (Policy::Basic, Some(login)) => {
+                let credentials = basic::credentials(login)?;
                 self.sent = true;
-                Some(basic::credentials(login))
+                Some(credentials)
             }
             (Policy::Auto | Policy::None | Policy::Basic, _) => None,
         }
@@ -132,11 +133,12 @@ impl Authenticator {
                 false => GiveUp::NoCommonScheme,
             });
         };
-        match &self.login {
-            Some(login) => {
+        match self.login.as_ref().map(basic::credentials) {
+            Some(Some(credentials)) => {
                 self.sent = true;
-                Answer::Credentials(basic::credentials(login))
+                Answer::Credentials(credentials)
             }
+            Some(None) => Answer::GiveUp(GiveUp::NoLogin),
             None => {
                 let realm = basic.parameter("realm").unwrap_or_default().to_owned();
                 Answer::WantLogin { realm, refused: self.refused }
@@ -148,7 +150,9 @@ impl Authenticator {
     pub fn supply(&mut self, login: Option<Login>) -> Answer {
         match login {
             Some(login) => {
-                let credentials = basic::credentials(&login);
+                let Some(credentials) = basic::credentials(&login) else {
+                    return Answer::GiveUp(GiveUp::NoLogin);
+                };
                 self.login = Some(login);
                 self.sent = true;
                 Answer::Credentials(credentials)
@@ -195,7 +199,10 @@ mod tests {
         let mut auth = Authenticator::new(Policy::Basic, Some(login("a")));
         auth.unasked();
         assert!(matches!(auth.answer(&challenges("Basic realm=x")), Answer::WantLogin { refused: 1, .. }));
-        assert_eq!(auth.supply(Some(login("b"))), Answer::Credentials(basic::credentials(&login("b"))));
+        assert_eq!(
+            auth.supply(Some(login("b"))),
+            Answer::Credentials(basic::credentials(&login("b")).expect("a password"))
+        );
     }
 
     #[test]

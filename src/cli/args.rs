@@ -28,6 +28,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
+    #[cfg(feature = "keyring")]
+    Login(LoginArgs),
+    #[cfg(feature = "keyring")]
+    Logout(LogoutArgs),
 }
 
 impl Cli {
@@ -84,6 +88,21 @@ impl Cli {
                     )
                     .defer(CompletionsArgs::augment_args),
             ]);
+        #[cfg(feature = "keyring")]
+        let root = root.subcommands([
+            clap::Command::new("login")
+                .about("Keep the login for a proxy in the keyring, for --keyring")
+                .before_help(
+                    "Example:\n    \
+                     wimble login --proxy http://proxy.example:3128 -U alice\n    \
+                     wimble connect --proxy http://proxy.example:3128 --keyring host.example 22",
+                )
+                .defer(LoginArgs::augment_args),
+            clap::Command::new("logout")
+                .about("Take the login for a proxy out of the keyring")
+                .before_help("Example:\n    wimble logout --proxy http://proxy.example:3128")
+                .defer(LogoutArgs::augment_args),
+        ]);
         LogArgs::augment_args(root)
     }
 
@@ -109,6 +128,10 @@ impl Cli {
             "check" => Command::Check(CheckArgs::from_arg_matches_mut(words)?),
             "serve" => Command::Serve(ServeArgs::from_arg_matches_mut(words)?),
             "completions" => Command::Completions(CompletionsArgs::from_arg_matches_mut(words)?),
+            #[cfg(feature = "keyring")]
+            "login" => Command::Login(LoginArgs::from_arg_matches_mut(words)?),
+            #[cfg(feature = "keyring")]
+            "logout" => Command::Logout(LogoutArgs::from_arg_matches_mut(words)?),
             _ => return Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
         };
         Ok(Self { command, log })
@@ -156,6 +179,30 @@ impl LogFormat {
         let pair = words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");
         if pair || words.iter().any(|word| word == "--log-format=json") { Self::Json } else { Self::Text }
     }
+}
+
+#[cfg(feature = "keyring")]
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The proxy; else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says
+    #[arg(short = 'x', long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) proxy: Option<String>,
+
+    /// The name; the password is asked for, unless WIMBLE_PROXY_PASSWORD has it
+    #[arg(short = 'U', long, value_name = "NAME")]
+    pub(super) proxy_user: Option<String>,
+
+    /// A file whose first line is NAME:PASSWORD, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) proxy_credentials: Option<PathBuf>,
+}
+
+#[cfg(feature = "keyring")]
+#[derive(Debug, Args)]
+pub(super) struct LogoutArgs {
+    /// The proxy; else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says
+    #[arg(short = 'x', long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) proxy: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -317,7 +364,8 @@ pub(super) struct ProxyArgs {
     #[arg(short = 'U', long, value_name = "NAME", help_heading = "Credentials")]
     pub(super) proxy_user: Option<String>,
 
-    /// A file whose first line is NAME:PASSWORD, readable by its owner alone
+    /// A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the
+    /// 32 hexadecimal digits of an NT hash instead, for NTLM
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
     pub(super) proxy_credentials: Option<PathBuf>,
 
@@ -334,6 +382,11 @@ pub(super) struct ProxyArgs {
     /// Take the proxy's entry in this netrc file, readable by its owner alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
     pub(super) netrc_file: Option<PathBuf>,
+
+    /// Take what wimble login has put into the desktop's secret store
+    #[cfg(feature = "keyring")]
+    #[arg(long, help_heading = "Credentials")]
+    pub(super) keyring: bool,
 
     /// auto: answer when the proxy asks; basic: send at once; none: never
     #[arg(long, value_name = "SCHEME", default_value = "auto", help_heading = "Credentials")]
@@ -366,6 +419,8 @@ impl Default for ProxyArgs {
             proxy_password_command: None,
             netrc: false,
             netrc_file: None,
+            #[cfg(feature = "keyring")]
+            keyring: false,
             proxy_auth: Scheme::Auto,
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),

@@ -77,6 +77,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(reporter, &report::local("check", &error)),
         },
+        #[cfg(feature = "keyring")]
+        Job::Login { proxy, login } => match credentials::keyring::keep(&proxy, &login) {
+            Ok(()) => {
+                reporter.say("login", &format!("{} at {proxy} is in the keyring", login.user()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(reporter, &report::keyring(&error)),
+        },
+        #[cfg(feature = "keyring")]
+        Job::Logout { proxy } => match credentials::keyring::forget(&proxy) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(reporter, &report::keyring(&error)),
+        },
         Job::Completions(shell) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "wimble", &mut script);

@@ -33,6 +33,10 @@ pub(super) enum Job {
     Check { check: Check, targets: Vec<Authority>, json: bool, color: clap::ColorChoice },
     Serve(Serve),
     Completions(clap_complete::Shell),
+    #[cfg(feature = "keyring")]
+    Login { proxy: Authority, login: crate::secret::Login },
+    #[cfg(feature = "keyring")]
+    Logout { proxy: Authority },
 }
 
 /// What is worth a warning before the job begins.
@@ -85,6 +89,16 @@ pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Wa
         Command::Check(args) => check(args, variables, &mut warnings)?,
         Command::Serve(args) => Job::Serve(serve(args)?),
         Command::Completions(args) => Job::Completions(args.shell),
+        #[cfg(feature = "keyring")]
+        Command::Login(args) => login(args, variables)?,
+        #[cfg(feature = "keyring")]
+        Command::Logout(args) => {
+            let args = ProxyArgs { proxy: args.proxy, ..ProxyArgs::default() };
+            match routes(&args, &[], variables)?.proxy {
+                Proxy::Via(uri) => Job::Logout { proxy: uri.authority },
+                Proxy::Direct => return Err(CredentialsError::NoProxy.into()),
+            }
+        }
     };
     Ok((job, warnings))
 }
@@ -166,6 +180,20 @@ fn serve(args: ServeArgs) -> Result<Serve, SettingsError> {
     }
     let gate = Gate { logins: logins.unwrap_or_default(), allow: args.allow, deny: args.deny };
     Ok(Serve { place: args.listen, gate, max_connections: args.max_connections })
+}
+
+#[cfg(feature = "keyring")]
+fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, SettingsError> {
+    let args = ProxyArgs {
+        proxy: args.proxy,
+        proxy_user: args.proxy_user,
+        proxy_credentials: args.proxy_credentials,
+        ..ProxyArgs::default()
+    };
+    let proxy = routes(&args, &[], variables)?.proxy;
+    let person = Person::new(variables, Curtain::new(false));
+    let (proxy, login) = credentials::login(&args, &proxy, variables, person)?;
+    Ok(Job::Login { proxy, login })
 }
 
 fn target(word: &str) -> Result<Authority, SettingsError> {

@@ -5,6 +5,8 @@
 //! password for this user decides the password. Nothing is run or looked up before a proxy asks;
 //! files that an option names are read at once, as a mistake in them is one of usage.
 
+#[cfg(feature = "keyring")]
+pub(super) mod keyring;
 mod netrc;
 mod person;
 mod private;
@@ -22,9 +24,11 @@ pub(super) use self::person::Person;
 use self::program::ProgramError;
 use super::args::ProxyArgs;
 use super::settings::Variables;
+#[cfg(feature = "keyring")]
+use crate::authority::Authority;
 use crate::authority::Host;
 use crate::route::{Proxy, ProxyUri};
-use crate::secret::{Login, LoginError, Secret};
+use crate::secret::{Login, LoginError, NtHash, Secret};
 use crate::tunnel::{Logins, LookUpError};
 
 /// The name, where no option and no URI has one.
@@ -35,6 +39,10 @@ pub(super) const PASSWORD_VARIABLE: &str = "WIMBLE_PROXY_PASSWORD";
 
 /// The netrc file of everybody's programs: where `--netrc` looks, and without that the last source.
 pub(super) const NETRC_VARIABLE: &str = "NETRC";
+
+/// What stands before 32 hexadecimal digits in place of a password: the MD4 of one, for NTLM. The
+/// word is the one that directories have for it; no password begins like this by accident.
+const NT_HASH: &str = "{NT}";
 
 /// Why credentials can't be used. The sentences are complete: they name the place, never the
 /// secret.
@@ -58,12 +66,23 @@ pub(super) enum CredentialsError {
     Nobody,
     #[error("--proxy-password-command: {0}")]
     Command(#[from] ProgramError),
+    #[cfg(feature = "keyring")]
+    #[error("--keyring: {0}")]
+    Keyring(#[from] keyring::KeyringError),
+    #[cfg(feature = "keyring")]
+    #[error("--proxy: none is given whose login could be kept")]
+    NoProxy,
+    #[cfg(feature = "keyring")]
+    #[error("no login was given: there is no terminal to ask on, and no --proxy-credentials FILE")]
+    NoLogin,
 }
 
 impl From<CredentialsError> for LookUpError {
     fn from(error: CredentialsError) -> Self {
         match error {
             CredentialsError::Command(ProgramError::Late(_)) => Self::Late(error.into()),
+            #[cfg(feature = "keyring")]
+            CredentialsError::Keyring(keyring::KeyringError::Late(_)) => Self::Late(error.into()),
             error => Self::Failed(error.into()),
         }
     }
@@ -73,7 +92,23 @@ impl From<CredentialsError> for LookUpError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Entry {
     user: Option<String>,
-    password: Option<Secret>,
+    proof: Option<Proof>,
+}
+
+/// A password, or what a file may have in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    Password(Secret),
+    NtHash(NtHash),
+}
+
+impl Proof {
+    fn of(self, user: String) -> Result<Login, LoginError> {
+        match self {
+            Self::Password(password) => Login::new(user, password),
+            Self::NtHash(hash) => Login::with_nt_hash(user, hash),
+        }
+    }
 }
 
 /// Where a name, a password, or both may be.
@@ -85,6 +120,9 @@ enum Source {
     Command { command: String, limit: Duration },
     /// A netrc file that an option names; it has been read.
     Netrc { file: String, text: Zeroizing<String>, host: String },
+    /// What the desktop's store has.
+    #[cfg(feature = "keyring")]
+    Keyring { proxy: Authority, limit: Duration },
     /// A netrc file that the environment names: there may be none.
     EverybodysNetrc { file: PathBuf, host: String },
 }
@@ -129,7 +167,7 @@ fn sources(
     let set = |name: &str| variables(name).filter(|value| !value.is_empty());
     let here = |place: &str, user: Option<String>, password: Option<Secret>| Source::Here {
         place: place.to_owned(),
-        entry: Entry { user, password },
+        entry: Entry { user, proof: password.map(Proof::Password) },
     };
     let mut sources = Vec::new();
     if let Some(typed) = &args.proxy_user {
@@ -140,10 +178,10 @@ fn sources(
         sources.push(here("--proxy-user", Some(user.to_owned()), password));
     }
     if let Some(file) = &args.proxy_credentials {
-        let (user, password) = first_line(file)?;
+        let entry = first_line(file)?;
         // Of another user than a name that was typed, for all we know.
         if args.proxy_user.is_none() {
-            sources.push(here(&file.display().to_string(), Some(user), Some(password)));
+            sources.push(Source::Here { place: file.display().to_string(), entry });
         }
     }
     if let Some(command) = &args.proxy_password_command {
@@ -171,6 +209,10 @@ fn sources(
             host: host.clone(),
         };
         sources.push(source);
+    }
+    #[cfg(feature = "keyring")]
+    if let (true, Some(uri)) = (args.keyring, uri) {
+        sources.push(Source::Keyring { proxy: uri.authority.clone(), limit: args.proxy_timeout });
     }
     if let Some(ProxyUri { user: Some(user), password, .. }) = uri {
         sources.push(here("the proxy's URL", Some(user.clone()), password.clone()));
@@ -227,8 +269,8 @@ fn resolve(sources: &[Source], when: When) -> Result<Option<Login>, Stop> {
     };
     Login::new(&*user, Secret::default()).map_err(invalid(source))?;
     for source in sources {
-        if let Some(password) = source.say(Some(&user), when)?.password {
-            return Login::new(user, password).map(Some).map_err(invalid(source));
+        if let Some(proof) = source.say(Some(&user), when)?.proof {
+            return proof.of(user).map(Some).map_err(invalid(source));
         }
     }
     Ok(None)
@@ -248,11 +290,22 @@ impl Source {
                     return Err(Stop::Later);
                 }
                 let mut line = program::shell(command, *limit).map_err(CredentialsError::Command)?;
-                Entry { user: None, password: Some(Secret::new(std::mem::take(&mut *line))) }
+                Entry { user: None, proof: Some(Proof::Password(Secret::new(std::mem::take(&mut *line)))) }
             }
             Self::Netrc { file, text, host } => netrc::find(text, host, user)
                 .map_err(|error| CredentialsError::Netrc { file: file.clone(), error })?
                 .unwrap_or_default(),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { .. } if when == When::Start => return Err(Stop::Later),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { proxy, limit } => {
+                match keyring::find(proxy, *limit).map_err(CredentialsError::Keyring)? {
+                    Some(line) => read_pair(&line).ok_or_else(|| {
+                        CredentialsError::Keyring(keyring::KeyringError::Format(proxy.clone()))
+                    })?,
+                    None => Entry::default(),
+                }
+            }
             Self::EverybodysNetrc { .. } if when == When::Start => return Err(Stop::Later),
             Self::EverybodysNetrc { file, host } => match private::file(file) {
                 Ok(text) => netrc::find(&text, host, user)
@@ -282,7 +335,7 @@ impl Source {
     }
 
     fn has_secret(&self) -> bool {
-        !matches!(self, Self::Here { entry: Entry { password: None, .. }, .. })
+        !matches!(self, Self::Here { entry: Entry { proof: None, .. }, .. })
     }
 
     fn place(&self) -> String {
@@ -290,9 +343,31 @@ impl Source {
             Self::Here { place, .. } => place.clone(),
             Self::Command { .. } => "--proxy-password-command".to_owned(),
             Self::Netrc { file, .. } => file.clone(),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { .. } => "--keyring".to_owned(),
             Self::EverybodysNetrc { file, .. } => file.display().to_string(),
         }
     }
+}
+
+/// A login to be kept: from what `login` was given, or from the person who gave the command.
+#[cfg(feature = "keyring")]
+pub(super) fn login(
+    args: &ProxyArgs,
+    proxy: &Proxy,
+    variables: Variables<'_>,
+    person: Person,
+) -> Result<(Authority, Login), CredentialsError> {
+    let Proxy::Via(uri) = proxy else { return Err(CredentialsError::NoProxy) };
+    let proxy = uri.authority.clone();
+    private::conceal();
+    let sources = sources(args, &Proxy::Via(uri.clone()), variables)?;
+    if let Ok(Some(login)) = resolve(&sources, When::Start) {
+        return Ok((proxy, login));
+    }
+    let question = crate::tunnel::Question { proxy: proxy.clone(), realm: String::new(), refused: 0 };
+    let ask = person.asked(sources.iter().find_map(Source::user));
+    ask(&question).map(|login| (proxy, login)).ok_or(CredentialsError::NoLogin)
 }
 
 /// Reads a file of `NAME:PASSWORD` lines that nobody else may read.
@@ -301,21 +376,77 @@ pub(super) fn lines(file: &Path) -> Result<Vec<Login>, CredentialsError> {
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let (user, password) = pair(line, file)?;
+            let (user, password) = split(line).ok_or_else(|| no_pair(file))?;
             let invalid = |error| CredentialsError::Login { place: file.display().to_string(), error };
-            Login::new(user, password).map_err(invalid)
+            Login::new(user, Secret::new(password)).map_err(invalid)
         })
         .collect()
 }
 
-fn first_line(file: &Path) -> Result<(String, Secret), CredentialsError> {
+fn first_line(file: &Path) -> Result<Entry, CredentialsError> {
     let text = private::file(file)?;
-    pair(text.lines().next().unwrap_or_default(), file)
+    read_pair(text.lines().next().unwrap_or_default()).ok_or_else(|| no_pair(file))
 }
 
-fn pair(line: &str, file: &Path) -> Result<(String, Secret), CredentialsError> {
-    match line.split_once(':') {
-        Some((user, password)) if !user.is_empty() => Ok((user.to_owned(), Secret::new(password))),
-        Some(_) | None => Err(CredentialsError::Format { file: file.display().to_string() }),
+fn no_pair(file: &Path) -> CredentialsError {
+    CredentialsError::Format { file: file.display().to_string() }
+}
+
+/// `NAME:PASSWORD`, or `NAME:{NT}` and a hash.
+fn read_pair(line: &str) -> Option<Entry> {
+    let (user, password) = split(line)?;
+    let proof = match nt_hash(password) {
+        Some(hash) => Proof::NtHash(hash),
+        None => Proof::Password(Secret::new(password)),
+    };
+    Some(Entry { user: Some(user.to_owned()), proof: Some(proof) })
+}
+
+fn split(line: &str) -> Option<(&str, &str)> {
+    line.split_once(':').filter(|(user, _)| !user.is_empty())
+}
+
+fn nt_hash(text: &str) -> Option<NtHash> {
+    let digits = text.strip_prefix(NT_HASH)?.as_bytes();
+    let mut hash = Zeroizing::new([0; 16]);
+    if digits.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = digit(0)? << 4 | digit(1)?;
+    }
+    Some(NtHash::new(*hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_nt_hash_is_a_word_and_exactly_32_digits_and_else_a_password() {
+        // MS-NLMP §4.2.2.1.2: that of "Password".
+        const HASH: &str = "a4f49c406510bdcab6824ee7c30fd852";
+        let proof = |password: &str| read_pair(&format!("alice:{password}")).and_then(|entry| entry.proof);
+        let mut bytes = [0; 16];
+        bytes[..3].copy_from_slice(&[0xa4, 0xf4, 0x9c]);
+        match proof(&format!("{{NT}}{HASH}")) {
+            Some(Proof::NtHash(hash)) => assert_eq!(hash.expose()[..3], bytes[..3]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(proof(&format!("{{NT}}{HASH}")), proof(&format!("{{NT}}{}", HASH.to_uppercase())));
+        for password in [
+            HASH.to_owned(),
+            format!("{{nt}}{HASH}"),
+            format!("{{NT}}{HASH}0"),
+            format!("{{NT}}{}x", &HASH[1..]),
+            format!("{{NT}} {}", &HASH[1..]),
+            "{NT}".to_owned(),
+            "{NT}+123456789012345678901234567890+".to_owned(),
+        ] {
+            assert_eq!(proof(&password), Some(Proof::Password(Secret::new(&*password))), "{password}");
+        }
+        assert_eq!(read_pair(":x"), None);
+        assert_eq!(read_pair("x"), None);
     }
 }

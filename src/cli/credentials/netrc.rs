@@ -8,7 +8,7 @@ use std::str::Chars;
 
 use zeroize::Zeroizing;
 
-use super::Entry;
+use super::{Entry, Proof};
 use crate::secret::Secret;
 
 /// A quote that is never closed: whatever stands behind it cannot be told apart.
@@ -46,7 +46,8 @@ pub(super) fn find(text: &str, host: &str, login: Option<&str>) -> Result<Option
             "password" => {
                 let value = words.next()?;
                 if let Some(entry) = &mut entry {
-                    entry.password = value.map(|mut value| Secret::new(std::mem::take(&mut *value)));
+                    let secret = |mut value: Zeroizing<String>| Secret::new(std::mem::take(&mut *value));
+                    entry.proof = value.map(secret).map(Proof::Password);
                 }
             }
             "account" => {
@@ -129,7 +130,10 @@ mod tests {
 
     fn pair(text: &str, host: &str, login: Option<&str>) -> Option<(String, String)> {
         let entry = find(text, host, login).expect("closed quotes")?;
-        let password = entry.password.map(|password| password.expose().to_owned());
+        let password = entry.proof.map(|proof| match proof {
+            Proof::Password(password) => password.expose().to_owned(),
+            Proof::NtHash(hash) => panic!("{hash:?}"),
+        });
         Some((entry.user.unwrap_or_default(), password.unwrap_or_default()))
     }
 

@@ -36,11 +36,12 @@ const LAW: [(&str, &[&str], &str); 11] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 7] = [
+const CRATES: [(&str, &[&str], &str); 8] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
     ("socket2", &["net"], "socket options are net's"),
+    ("keyring", &["cli"], "where a secret is kept is the person's affair"),
     ("clap", &["cli"], "words typed are the command line's"),
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("x509_parser", &["mode"], "certificates are read by the one who reports them"),

@@ -94,10 +94,7 @@ pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Wa
         #[cfg(feature = "keyring")]
         Command::Logout(args) => {
             let args = ProxyArgs { proxy: args.proxy, ..ProxyArgs::default() };
-            match routes(&args, &[], variables)?.proxy {
-                Proxy::Via(uri) => Job::Logout { proxy: uri.authority },
-                Proxy::Direct => return Err(CredentialsError::NoProxy.into()),
-            }
+            Job::Logout { proxy: only_proxy(&args, variables)?.authority }
         }
     };
     Ok((job, warnings))
@@ -190,10 +187,18 @@ fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, 
         proxy_credentials: args.proxy_credentials,
         ..ProxyArgs::default()
     };
-    let proxy = routes(&args, &[], variables)?.proxy;
-    let person = Person::new(variables, Curtain::new(false));
-    let (proxy, login) = credentials::login(&args, &proxy, variables, person)?;
-    Ok(Job::Login { proxy, login })
+    let uri = only_proxy(&args, variables)?;
+    let login = credentials::login(&args, &uri, variables, Person::new(variables, Curtain::new(false)))?;
+    Ok(Job::Login { proxy: uri.authority, login })
+}
+
+/// The proxy, where there is no target that could do without.
+#[cfg(feature = "keyring")]
+fn only_proxy(args: &ProxyArgs, variables: Variables<'_>) -> Result<route::ProxyUri, SettingsError> {
+    match routes(args, &[], variables)?.proxy {
+        Proxy::Via(uri) => Ok(uri),
+        Proxy::Direct => Err(SettingsError::NoProxy),
+    }
 }
 
 fn target(word: &str) -> Result<Authority, SettingsError> {

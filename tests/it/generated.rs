@@ -1,5 +1,7 @@
 //! What is generated from the command line's definition is checked in, and compared here.
 //! `WIMBLE_BLESS=1 cargo test --test it generated` writes it anew.
+//!
+//! It is the command line of the default features: that is what people install.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,6 +47,18 @@ fn man_pages_and_completions_are_those_of_this_command_line() {
             assert!(wanted.contains_key(&path), "{} belongs to nothing", path.display());
         }
     }
+}
+
+#[test]
+fn a_keyring_that_is_not_built_in_is_told_how_to_be_asked_all_the_same() {
+    for words in [&["connect", "--keyring", "host:22"][..], &["login"], &["logout", "-x", "proxy:1"]] {
+        crate::support::finish(crate::support::wimble().args(words), b"", crate::support::LIMIT)
+            .fails(2)
+            .says("--proxy-password-command 'secret-tool lookup");
+    }
+    let help = crate::support::wimble().args(["connect", "--help"]).output().expect("help");
+    let help = String::from_utf8(help.stdout).expect("text");
+    assert!(!help.contains("keyring"), "{help}");
 }
 
 fn man_pages(command: &clap::Command, wanted: &mut BTreeMap<PathBuf, Vec<u8>>) {

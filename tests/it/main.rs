@@ -22,7 +22,10 @@ mod spare;
 mod stdio;
 mod timeouts;
 
+#[cfg(not(feature = "keyring"))]
 mod generated;
+#[cfg(feature = "keyring")]
+mod keyring;
 
 mod check_real;
 mod curl;

@@ -29,6 +29,8 @@ use crate::authority::Authority;
 use crate::authority::Host;
 use crate::route::{Proxy, ProxyUri};
 use crate::secret::{Login, LoginError, NtHash, Secret};
+#[cfg(feature = "keyring")]
+use crate::tunnel::Question;
 use crate::tunnel::{Logins, LookUpError};
 
 /// The name, where no option and no URI has one.
@@ -69,9 +71,6 @@ pub(super) enum CredentialsError {
     #[cfg(feature = "keyring")]
     #[error("--keyring: {0}")]
     Keyring(#[from] keyring::KeyringError),
-    #[cfg(feature = "keyring")]
-    #[error("--proxy: none is given whose login could be kept")]
-    NoProxy,
     #[cfg(feature = "keyring")]
     #[error("no login was given: there is no terminal to ask on, and no --proxy-credentials FILE")]
     NoLogin,
@@ -134,7 +133,11 @@ pub(super) fn logins(
     variables: Variables<'_>,
     person: Person,
 ) -> Result<Logins, CredentialsError> {
-    let sources = sources(args, proxy, variables)?;
+    let uri = match proxy {
+        Proxy::Via(uri) => Some(uri),
+        Proxy::Direct => None,
+    };
+    let sources = sources(args, uri, variables)?;
     if sources.iter().any(Source::has_secret) {
         private::conceal();
     }
@@ -157,13 +160,9 @@ pub(super) fn logins(
 /// All that was given, in the order in which it counts.
 fn sources(
     args: &ProxyArgs,
-    proxy: &Proxy,
+    uri: Option<&ProxyUri>,
     variables: Variables<'_>,
 ) -> Result<Vec<Source>, CredentialsError> {
-    let uri = match proxy {
-        Proxy::Via(uri) => Some(uri),
-        Proxy::Direct => None,
-    };
     let set = |name: &str| variables(name).filter(|value| !value.is_empty());
     let here = |place: &str, user: Option<String>, password: Option<Secret>| Source::Here {
         place: place.to_owned(),
@@ -354,20 +353,18 @@ impl Source {
 #[cfg(feature = "keyring")]
 pub(super) fn login(
     args: &ProxyArgs,
-    proxy: &Proxy,
+    uri: &ProxyUri,
     variables: Variables<'_>,
     person: Person,
-) -> Result<(Authority, Login), CredentialsError> {
-    let Proxy::Via(uri) = proxy else { return Err(CredentialsError::NoProxy) };
-    let proxy = uri.authority.clone();
+) -> Result<Login, CredentialsError> {
     private::conceal();
-    let sources = sources(args, &Proxy::Via(uri.clone()), variables)?;
+    let sources = sources(args, Some(uri), variables)?;
     if let Ok(Some(login)) = resolve(&sources, When::Start) {
-        return Ok((proxy, login));
+        return Ok(login);
     }
-    let question = crate::tunnel::Question { proxy: proxy.clone(), realm: String::new(), refused: 0 };
+    let proxy = uri.authority.clone();
     let ask = person.asked(sources.iter().find_map(Source::user));
-    ask(&question).map(|login| (proxy, login)).ok_or(CredentialsError::NoLogin)
+    ask(&Question { proxy, realm: String::new(), refused: 0 }).ok_or(CredentialsError::NoLogin)
 }
 
 /// Reads a file of `NAME:PASSWORD` lines that nobody else may read.

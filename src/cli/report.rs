@@ -207,7 +207,8 @@ fn absent_keyring(error: &clap::Error) -> Option<String> {
         _ => None,
     });
     matches!(word, Some("--keyring" | "login" | "logout")).then(|| {
-        "this build has no keyring; --proxy-password-command 'secret-tool lookup service wimble' asks it".to_owned()
+        "this build has no keyring; --proxy-password-command 'secret-tool lookup ATTRIBUTE VALUE' asks the desktop's"
+            .to_owned()
     })
 }
 

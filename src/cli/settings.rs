@@ -30,13 +30,23 @@ use crate::tunnel::{self, Keep};
 pub(super) enum Job {
     Connect(Connect),
     Forward(Forward),
-    Check { check: Check, targets: Vec<Authority>, json: bool, color: clap::ColorChoice },
+    Check {
+        check: Check,
+        targets: Vec<Authority>,
+        json: bool,
+        color: clap::ColorChoice,
+    },
     Serve(Serve),
     Completions(clap_complete::Shell),
     #[cfg(feature = "keyring")]
-    Login { proxy: Authority, login: crate::secret::Login },
+    Login {
+        proxy: Authority,
+        login: crate::secret::Login,
+    },
     #[cfg(feature = "keyring")]
-    Logout { proxy: Authority },
+    Logout {
+        proxy: Authority,
+    },
 }
 
 /// What is worth a warning before the job begins.

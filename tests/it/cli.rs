@@ -209,7 +209,8 @@ fn words_that_mean_nothing_are_told_as_json_too() {
         &["drill", "--log-format", "json"],
     ] {
         let finished = finish(wimble().args(words), b"", LIMIT).exits(2);
-        let value: Value = serde_json::from_str(&finished.stderr).unwrap_or_else(|why| panic!("{why}: {words:?}"));
+        let value: Value =
+            serde_json::from_str(&finished.stderr).unwrap_or_else(|why| panic!("{why}: {words:?}"));
         assert_eq!(value["kind"], "usage", "{words:?}");
     }
     finish(wimble().args(["connect", "--log-format", "yaml"]), b"", LIMIT).fails(2);

@@ -71,7 +71,12 @@ fn gives(sources: &[&str], wanted: &str) {
     let proxy = wanting(wanted);
     let url = sources.iter().find_map(|source| source.strip_prefix("url "));
     let mut cmd = wimble();
-    cmd.args(["connect", "--proxy", &url.map_or_else(|| proxy.url(), |info| proxy.url_with(info)), "host:22"]);
+    cmd.args([
+        "connect",
+        "--proxy",
+        &url.map_or_else(|| proxy.url(), |info| proxy.url_with(info)),
+        "host:22",
+    ]);
     for source in sources {
         let (kind, words) = source.split_once(' ').unwrap();
         let netrc = format!("machine other login x password y\nmachine 127.0.0.1 {words}\n");
@@ -210,6 +215,14 @@ fn a_netrc_that_an_option_names_must_be_readable_and_its_owners_alone() {
 }
 
 #[test]
+fn netrc_without_a_home_says_so() {
+    let proxy = ScriptedProxy::untouched();
+    let mut cmd = connect_via(&proxy, "host:22");
+    finish(cmd.arg("--netrc").env_remove("HOME"), b"", LIMIT).fails(2).says("HOME");
+    proxy.done();
+}
+
+#[test]
 fn a_netrc_that_nobody_named_here_is_passed_over_if_it_cannot_be_used() {
     let folder = Folder::new();
     for file in [
@@ -294,6 +307,35 @@ fn what_a_password_command_gave_is_not_sent_again_once_it_was_refused() {
         assert_eq!(conn.read_to_any_end(), b"");
     });
     finish(&mut with_command(&proxy, &folder, "echo wrong"), b"", LIMIT).fails(6).says("refused");
+    proxy.done();
+    assert_eq!(runs(&folder), 1);
+}
+
+#[test]
+fn what_was_refused_is_not_sent_by_later_connections_of_a_forward_and_the_command_not_run_again() {
+    let folder = Folder::new();
+    let first = turn(|conn: &mut Conn| {
+        conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        assert_eq!(authorization(&conn.expect_connect("host:22")), [basic("alice:wrong")]);
+        conn.send(BASIC_407);
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    let others = (1..4).map(|_| {
+        turn(|conn: &mut Conn| {
+            assert!(authorization(&conn.expect_connect("host:22")).is_empty());
+            conn.send(BASIC_407);
+            assert_eq!(conn.read_to_any_end(), b"");
+        })
+    });
+    let proxy = ScriptedProxy::in_turn([first].into_iter().chain(others).collect());
+    let counted = format!("echo run >>'{}'; echo wrong", folder.path("runs").display());
+    let mut cmd = wimble();
+    cmd.args(["forward", "--proxy", &proxy.url(), "0:host:22", "-U", "alice"]);
+    let (_running, port) = listening(cmd.args(["--proxy-password-command", &counted]));
+    for _ in 0..4 {
+        assert_eq!(Conn::to(port).read_to_any_end(), b"");
+    }
     proxy.done();
     assert_eq!(runs(&folder), 1);
 }
@@ -478,14 +520,18 @@ fn a_password_is_in_no_log_in_no_json_and_in_no_process_title_wherever_it_came_f
                     cmd.args(["--no-tls", "--json"]);
                 }
                 match source {
-                    "file" => cmd.arg("--proxy-credentials").arg(folder.file("f", &format!("alice:{password}"))),
+                    "file" => {
+                        cmd.arg("--proxy-credentials").arg(folder.file("f", &format!("alice:{password}")))
+                    }
                     "command" => cmd.args(["-U", "alice", "--proxy-password-command", &command]),
                     "netrc" => cmd.arg("--netrc-file").arg(folder.file("n", &entry)),
                     "NETRC" => cmd.env("NETRC", folder.file("n", &entry)),
                     "variable" => cmd.args(["-U", "alice"]).env("WIMBLE_PROXY_PASSWORD", &password),
                     "askpass" => {
                         let program = askpass(&folder, &format!("{password}\n"));
-                        cmd.args(["-U", "alice"]).env("SSH_ASKPASS", program).env("SSH_ASKPASS_REQUIRE", "force")
+                        cmd.args(["-U", "alice"])
+                            .env("SSH_ASKPASS", program)
+                            .env("SSH_ASKPASS_REQUIRE", "force")
                     }
                     other => panic!("{other}"),
                 };
@@ -531,7 +577,16 @@ fn a_process_that_holds_a_password_cannot_be_dumped_and_one_that_holds_none_can(
             released.recv_timeout(LIMIT).unwrap();
         });
         let mut cmd = Command::new(&program);
-        cmd.env_clear().args(["connect", "--proxy", &proxy.url(), "host:22", "-U", "alice", "--proxy-auth", "basic"]);
+        cmd.env_clear().args([
+            "connect",
+            "--proxy",
+            &proxy.url(),
+            "host:22",
+            "-U",
+            "alice",
+            "--proxy-auth",
+            "basic",
+        ]);
         cmd.envs(password.map(|password| ("WIMBLE_PROXY_PASSWORD", password)));
         cmd.stdin(Stdio::null()).stdout(Stdio::null());
         let uid = as_somebody(&mut cmd);

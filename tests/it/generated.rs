@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
 
+use crate::support::{LIMIT, finish, wimble};
+
 #[test]
 fn man_pages_and_completions_are_those_of_this_command_line() {
     let mut wanted = BTreeMap::new();
@@ -22,10 +24,9 @@ fn man_pages_and_completions_are_those_of_this_command_line() {
         ("elvish", "wimble.elv"),
         ("powershell", "_wimble.ps1"),
     ] {
-        let output =
-            crate::support::wimble().args(["completions", shell]).output().expect("a completion script");
-        assert!(output.status.success(), "completions {shell}");
-        wanted.insert(Path::new("completions").join(name), output.stdout);
+        let script = finish(wimble().args(["completions", shell]), b"", LIMIT).exits(0).stdout;
+        assert!(!script.is_empty(), "completions {shell}");
+        wanted.insert(Path::new("completions").join(name), script);
     }
     if std::env::var_os("WIMBLE_BLESS").is_some() {
         for (path, content) in &wanted {
@@ -52,12 +53,12 @@ fn man_pages_and_completions_are_those_of_this_command_line() {
 #[test]
 fn a_keyring_that_is_not_built_in_is_told_how_to_be_asked_all_the_same() {
     for words in [&["connect", "--keyring", "host:22"][..], &["login"], &["logout", "-x", "proxy:1"]] {
-        crate::support::finish(crate::support::wimble().args(words), b"", crate::support::LIMIT)
+        finish(wimble().args(words), b"", LIMIT)
             .fails(2)
             .says("--proxy-password-command 'secret-tool lookup");
     }
-    let help = crate::support::wimble().args(["connect", "--help"]).output().expect("help");
-    let help = String::from_utf8(help.stdout).expect("text");
+    let help = finish(wimble().args(["connect", "--help"]), b"", LIMIT).exits(0).text();
+    assert!(help.contains("--netrc"), "{help}");
     assert!(!help.contains("keyring"), "{help}");
 }
 

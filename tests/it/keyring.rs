@@ -37,7 +37,10 @@ fn a_login_that_was_kept_is_sent_until_it_is_taken_out() {
                     conn.expect_connect("host:22");
                     conn.send(BASIC_407);
                     if kept {
-                        assert_eq!(authorization(&conn.expect_connect("host:22")), [basic(NAME_AND_PASSWORD)]);
+                        assert_eq!(
+                            authorization(&conn.expect_connect("host:22")),
+                            [basic(NAME_AND_PASSWORD)]
+                        );
                         conn.send(OK);
                         conn.finish_writing();
                     }

@@ -83,6 +83,13 @@ fn failed(proxy: &Authority, error: &Error) -> KeyringError {
         }
         // These two hold what was read.
         Error::BadEncoding(_) | Error::BadDataFormat(..) => KeyringError::Format(proxy.clone()),
-        error => KeyringError::Refused(error.to_string()),
+        Error::PlatformFailure(_)
+        | Error::NoStorageAccess(_)
+        | Error::BadStoreFormat(_)
+        | Error::TooLong(..)
+        | Error::Invalid(..)
+        | Error::Ambiguous(_)
+        | Error::NotSupportedByStore(_)
+        | _ => KeyringError::Refused(error.to_string()),
     }
 }

@@ -288,6 +288,7 @@ impl Source {
                 if when == When::Start {
                     return Err(Stop::Later);
                 }
+                tracing::debug!("running --proxy-password-command");
                 let mut line = program::shell(command, *limit).map_err(CredentialsError::Command)?;
                 Entry { user: None, proof: Some(Proof::Password(Secret::new(std::mem::take(&mut *line)))) }
             }
@@ -298,6 +299,7 @@ impl Source {
             Self::Keyring { .. } if when == When::Start => return Err(Stop::Later),
             #[cfg(feature = "keyring")]
             Self::Keyring { proxy, limit } => {
+                tracing::debug!("asking the keyring");
                 match keyring::find(proxy, *limit).map_err(CredentialsError::Keyring)? {
                     Some(line) => read_pair(&line).ok_or_else(|| {
                         CredentialsError::Keyring(keyring::KeyringError::Format(proxy.clone()))

@@ -183,8 +183,7 @@ mod tests {
 
     #[test]
     fn macros_are_passed_over_up_to_an_empty_line() {
-        let text =
-            "machine q login no password no\nmacdef init\nmachine p login m password m\n\nmachine p login a password x";
+        let text = "machine q login no password no\nmacdef init\nmachine p login m password m\n\nmachine p login a password x";
         assert_eq!(pair(text, "p", None), Some(("a".into(), "x".into())));
         assert_eq!(pair("macdef init\r\nmachine p login a password b", "p", None), None);
     }

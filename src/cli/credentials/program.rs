@@ -61,7 +61,9 @@ pub(super) fn shell(command: &str, limit: Duration) -> Result<Zeroizing<String>,
 
 /// What a person answers in an askpass's window; it takes the time that a person takes.
 pub(in crate::cli) fn askpass(program: &str, prompt: &str) -> io::Result<Zeroizing<String>> {
-    spawn(Command::new(program).arg(prompt)).and_then(|mut child| answer(&mut child)).map_err(io::Error::other)
+    spawn(Command::new(program).arg(prompt))
+        .and_then(|mut child| answer(&mut child))
+        .map_err(io::Error::other)
 }
 
 fn spawn(command: &mut Command) -> Result<Child, ProgramError> {

@@ -278,9 +278,14 @@ fn a_password_command_is_run_once_for_all_connections_of_a_forward() {
     let folder = Folder::new();
     let scripts = (0..4).map(|_| {
         turn(|conn: &mut Conn| {
-            conn.expect_connect("host:22");
-            conn.send(BASIC_407);
-            assert_eq!(authorization(&conn.open("host:22")), [basic("alice:secret")]);
+            let mut head = conn.expect_connect("host:22");
+            // What was learnt from the first may be sent at once by the others.
+            if authorization(&head).is_empty() {
+                conn.send(BASIC_407);
+                head = conn.expect_connect("host:22");
+            }
+            assert_eq!(authorization(&head), [basic("alice:secret")]);
+            conn.send(OK);
         })
     });
     let proxy = ScriptedProxy::in_turn(scripts.collect());

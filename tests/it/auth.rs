@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// A proxy that asks once and then wants exactly these.
-fn wanting(name_and_password: &str) -> ScriptedProxy {
+pub(crate) fn wanting(name_and_password: &str) -> ScriptedProxy {
     let wanted = basic(name_and_password);
     ScriptedProxy::start(move |conn| {
         let head = conn.expect_connect("host:22");

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::auth::wanting;
 use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, basic, turn};
 use crate::support::{LIMIT, Running, closed_port, connect_via, finish, listening, wimble};
 
@@ -37,19 +38,6 @@ impl Folder {
     fn program(&self, name: &str, script: &str) -> PathBuf {
         self.file_with_mode(name, &format!("#!/bin/sh\n{script}\n"), 0o700)
     }
-}
-
-/// Asks once, then opens; what it was sent is compared with `wanted`.
-fn wanting(wanted: &str) -> ScriptedProxy {
-    let wanted = basic(wanted);
-    ScriptedProxy::start(move |conn| {
-        assert!(authorization(&conn.expect_connect("host:22")).is_empty(), "sent before the proxy asked");
-        conn.send(BASIC_407);
-        assert_eq!(authorization(&conn.expect_connect("host:22")), [wanted]);
-        conn.send(OK);
-        conn.finish_writing();
-        conn.read_to_any_end();
-    })
 }
 
 /// Asks, and is not answered.

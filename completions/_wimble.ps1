@@ -87,6 +87,8 @@ Register-ArgumentCompleter -Native -CommandName 'wimble' -ScriptBlock {
             [CompletionResult]::new('--half-close-delay', '--half-close-delay', [CompletionResultType]::ParameterName, 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target')
             [CompletionResult]::new('--idle-timeout', '--idle-timeout', [CompletionResultType]::ParameterName, 'End a tunnel in which nothing moved for so long [default: off]')
             [CompletionResult]::new('--max-connections', '--max-connections', [CompletionResultType]::ParameterName, 'Connections at the same time; the others wait [default: what the file limit carries]')
+            [CompletionResult]::new('--spare', '--spare', [CompletionResultType]::ParameterName, 'Hold N established tunnels ready for each target: a connection then waits for no proxy')
+            [CompletionResult]::new('--spare-max-age', '--spare-max-age', [CompletionResultType]::ParameterName, 'How old a tunnel that is held ready may become: targets limit the time to log in')
             [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'On SIGTERM or SIGINT: how long open connections may take to end')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Show each step; twice: the header lines exchanged as well, credentials masked')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Show each step; twice: the header lines exchanged as well, credentials masked')

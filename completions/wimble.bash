@@ -297,7 +297,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__forward)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --grace --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -390,6 +390,14 @@ _wimble() {
                     return 0
                     ;;
                 --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spare)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spare-max-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -82,6 +82,8 @@ set edit:completion:arg-completer[wimble] = {|@words|
             cand --half-close-delay 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target'
             cand --idle-timeout 'End a tunnel in which nothing moved for so long [default: off]'
             cand --max-connections 'Connections at the same time; the others wait [default: what the file limit carries]'
+            cand --spare 'Hold N established tunnels ready for each target: a connection then waits for no proxy'
+            cand --spare-max-age 'How old a tunnel that is held ready may become: targets limit the time to log in'
             cand --grace 'On SIGTERM or SIGINT: how long open connections may take to end'
             cand -v 'Show each step; twice: the header lines exchanged as well, credentials masked'
             cand --verbose 'Show each step; twice: the header lines exchanged as well, credentials masked'

@@ -78,6 +78,8 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -l keepalive -d '
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l idle-timeout -d 'End a tunnel in which nothing moved for so long [default: off]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l max-connections -d 'Connections at the same time; the others wait [default: what the file limit carries]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l spare -d 'Hold N established tunnels ready for each target: a connection then waits for no proxy' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l spare-max-age -d 'How old a tunnel that is held ready may become: targets limit the time to log in' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s q -l quiet -d 'Show nothing but errors'

@@ -30,6 +30,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
+    #[cfg(feature = "keyring")]
+    Login(LoginArgs),
+    #[cfg(feature = "keyring")]
+    Logout(LogoutArgs),
 }
 
 impl Cli {
@@ -86,6 +90,21 @@ impl Cli {
                     )
                     .defer(CompletionsArgs::augment_args),
             ]);
+        #[cfg(feature = "keyring")]
+        let root = root.subcommands([
+            clap::Command::new("login")
+                .about("Keep the login for a proxy in the keyring, for --keyring")
+                .before_help(
+                    "Example:\n    \
+                     wimble login --proxy http://proxy.example:3128 -U alice\n    \
+                     wimble connect --proxy http://proxy.example:3128 --keyring host.example 22",
+                )
+                .defer(LoginArgs::augment_args),
+            clap::Command::new("logout")
+                .about("Take the login for a proxy out of the keyring")
+                .before_help("Example:\n    wimble logout --proxy http://proxy.example:3128")
+                .defer(LogoutArgs::augment_args),
+        ]);
         LogArgs::augment_args(root)
     }
 
@@ -93,12 +112,11 @@ impl Cli {
     ///
     /// # Errors
     /// clap's, which are also what `--help` and `--version` print.
-    pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let words: Vec<_> = words.into_iter().collect();
-        quick::read(&words).map_or_else(|| Self::read_by_clap(words), Ok)
+    pub(super) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        quick::read(words).map_or_else(|| Self::read_by_clap(words), Ok)
     }
 
-    pub(super) fn read_by_clap(words: Vec<OsString>) -> Result<Self, clap::Error> {
+    pub(super) fn read_by_clap(words: &[OsString]) -> Result<Self, clap::Error> {
         let mut matches = Self::definition().try_get_matches_from(words)?;
         let log = LogArgs::from_arg_matches_mut(&mut matches)?;
         // Out of the matches, not by reference: that would clone them all.
@@ -112,6 +130,10 @@ impl Cli {
             "check" => Command::Check(CheckArgs::from_arg_matches_mut(words)?),
             "serve" => Command::Serve(ServeArgs::from_arg_matches_mut(words)?),
             "completions" => Command::Completions(CompletionsArgs::from_arg_matches_mut(words)?),
+            #[cfg(feature = "keyring")]
+            "login" => Command::Login(LoginArgs::from_arg_matches_mut(words)?),
+            #[cfg(feature = "keyring")]
+            "logout" => Command::Logout(LogoutArgs::from_arg_matches_mut(words)?),
             _ => return Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
         };
         Ok(Self { command, log })
@@ -150,6 +172,39 @@ pub(super) enum LogFormat {
     Text,
     /// One JSON object each
     Json,
+}
+
+impl LogFormat {
+    /// What was asked for by words that cannot be read as a whole: who reads JSON wants this error
+    /// as JSON too.
+    pub(super) fn of_misread(words: &[OsString]) -> Self {
+        let pair = words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");
+        if pair || words.iter().any(|word| word == "--log-format=json") { Self::Json } else { Self::Text }
+    }
+}
+
+#[cfg(feature = "keyring")]
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The proxy; else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says
+    #[arg(short = 'x', long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) proxy: Option<String>,
+
+    /// The name; the password is asked for, unless WIMBLE_PROXY_PASSWORD has it
+    #[arg(short = 'U', long, value_name = "NAME")]
+    pub(super) proxy_user: Option<String>,
+
+    /// A file whose first line is NAME:PASSWORD, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) proxy_credentials: Option<PathBuf>,
+}
+
+#[cfg(feature = "keyring")]
+#[derive(Debug, Args)]
+pub(super) struct LogoutArgs {
+    /// The proxy; else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says
+    #[arg(short = 'x', long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) proxy: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -365,14 +420,35 @@ pub(super) struct ProxyArgs {
     #[arg(short = '6', long, help_heading = "Proxy")]
     pub(super) ipv6: bool,
 
-    /// The name for the proxy; the password comes from WIMBLE_PROXY_PASSWORD or a prompt on the
-    /// terminal. NAME:PASSWORD is taken too, but other users can read it
+    /// The name for the proxy, DOMAIN\NAME and NAME@REALM too. Its password is asked for on the
+    /// terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken
+    /// too, but other users can read it
     #[arg(short = 'U', long, value_name = "NAME", help_heading = "Credentials")]
     pub(super) proxy_user: Option<String>,
 
-    /// A file whose first line is NAME:PASSWORD, readable by its owner alone
+    /// A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the
+    /// 32 hexadecimal digits of an NT hash instead, for NTLM
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
     pub(super) proxy_credentials: Option<PathBuf>,
+
+    /// A shell command whose first line of output is the password, such as 'pass show proxy'; it is
+    /// run when the proxy asks
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = "Credentials")]
+    pub(super) proxy_password_command: Option<String>,
+
+    /// Take the proxy's entry in the file that NETRC names, else ~/.netrc. NETRC alone is read too,
+    /// when nothing else has a password
+    #[arg(long, help_heading = "Credentials")]
+    pub(super) netrc: bool,
+
+    /// Take the proxy's entry in this netrc file, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Credentials")]
+    pub(super) netrc_file: Option<PathBuf>,
+
+    /// Take what wimble login has put into the desktop's secret store
+    #[cfg(feature = "keyring")]
+    #[arg(long, help_heading = "Credentials")]
+    pub(super) keyring: bool,
 
     /// auto: when the proxy asks, the strongest scheme that it offers; a scheme: that one alone,
     /// basic and negotiate at once; none: never
@@ -409,6 +485,11 @@ impl Default for ProxyArgs {
             ipv6: false,
             proxy_user: None,
             proxy_credentials: None,
+            proxy_password_command: None,
+            netrc: false,
+            netrc_file: None,
+            #[cfg(feature = "keyring")]
+            keyring: false,
             proxy_auth: Scheme::Auto,
             proxy_spn: None,
             connect_timeout: Duration::from_secs(10),

@@ -6,7 +6,7 @@ use crate::net::bridge::BridgeError;
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::proto::head::Class;
-use crate::tunnel::{Cause, Error};
+use crate::tunnel::{Cause, Error, LookUpError};
 
 /// What went wrong, as far as a script cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,10 @@ impl Classified for Error {
             Cause::Unreachable(_) | Cause::Closed | Cause::Broken(_) => Kind::Unreachable,
             Cause::Timeout(_) => Kind::Timeout,
             Cause::Nonsense(_) => Kind::Protocol,
-            Cause::Unauthenticated { .. } | Cause::Impostor => Kind::Auth,
+            Cause::Unauthenticated { .. } | Cause::Impostor | Cause::LookUp(LookUpError::Failed(_)) => {
+                Kind::Auth
+            }
+            Cause::LookUp(LookUpError::Late(_)) => Kind::Timeout,
             Cause::System(_) => Kind::Local,
             Cause::Refused(refusal) => match refusal.status.class() {
                 Class::Redirection | Class::ClientError => Kind::Refused,

@@ -34,13 +34,14 @@ pub fn command() -> clap::Command {
 
 /// Does what `arguments` ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::read(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let asked_nothing =
                 error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
             if error.use_stderr() && !asked_nothing {
-                let reporter = Reporter { format: LogFormat::Text, quiet: false };
+                let reporter = Reporter { format: LogFormat::of_misread(&arguments), quiet: false };
                 return fail(reporter, &report::usage(&error));
             }
             // --help and --version: what can't be written nobody wanted to read.
@@ -51,7 +52,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     log::install(&cli.log, matches!(cli.command, args::Command::Forward(_) | args::Command::Serve(_)));
     let reporter = Reporter { format: cli.log.log_format, quiet: cli.log.quiet };
     // What is not UTF-8 is no proxy and no name either: it is told, not passed over.
-    let variables = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let variables = |name: &str| {
+        let value = std::env::var_os(name)?;
+        // Moved, not copied: it may be a password.
+        Some(value.into_string().unwrap_or_else(|strange| strange.to_string_lossy().into_owned()))
+    };
     let (job, warnings) = match settings::resolve(cli, &variables) {
         Ok(resolved) => resolved,
         Err(error) => return fail(reporter, &report::settings(&error)),
@@ -72,6 +77,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Job::Check(plan) => match check::run(reporter, *plan) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(reporter, &report::local("check", &error)),
+        },
+        #[cfg(feature = "keyring")]
+        Job::Login { proxy, login } => match credentials::keyring::keep(&proxy, &login) {
+            Ok(()) => {
+                reporter.say("login", &format!("{} at {proxy} is in the keyring", login.user()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(reporter, &report::keyring(&error)),
+        },
+        #[cfg(feature = "keyring")]
+        Job::Logout { proxy } => match credentials::keyring::forget(&proxy) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(reporter, &report::keyring(&error)),
         },
         Job::Completions(shell) => {
             let mut script = Vec::new();

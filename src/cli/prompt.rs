@@ -2,13 +2,17 @@
 //!
 //! Not rpassword: it clears ISIG and raises SIGINT before it has put the terminal back, so that a
 //! Ctrl-C at its prompt leaves the user's shell without echo. Here Ctrl-C ends the line like Enter
-//! does, the terminal is put back, and only then is the signal raised.
+//! does, the terminal is put back, and only then is the signal raised. A [`Curtain`] does the same
+//! for the signals that come from elsewhere: ssh sends SIGHUP to its ProxyCommand.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// Ctrl-C, and Ctrl-\.
@@ -18,25 +22,30 @@ const INTERRUPTS: [u8; 2] = [0x03, 0x1c];
 const MAX_LINE: usize = 4096;
 
 /// The controlling terminal.
-pub(super) struct Terminal(File);
+pub(super) struct Terminal {
+    device: File,
+    /// What it is to be put back to; nothing while it shows what is typed.
+    hidden: Arc<Hidden>,
+}
 
 impl Terminal {
     /// Opens it.
     ///
     /// # Errors
     /// There is none: a service, a cron job.
-    pub(super) fn open() -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open("/dev/tty").map(Self)
+    pub(super) fn open(curtain: &Curtain) -> io::Result<Self> {
+        let device = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        Ok(Self { device, hidden: curtain.watched()? })
     }
 
     /// Says a line.
     pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.0, "{line}")
+        writeln!(self.device, "{line}")
     }
 
     /// Asks, and reads a line as it is typed.
     pub(super) fn ask(&mut self, prompt: &str) -> io::Result<String> {
-        write!(self.0, "{prompt}: ")?;
+        write!(self.device, "{prompt}: ")?;
         let (line, _) = self.line()?;
         Ok(line.to_string())
     }
@@ -47,10 +56,9 @@ impl Terminal {
     /// `Interrupted`: by Ctrl-C, which has been raised as a signal as well.
     pub(super) fn ask_secret(&mut self, prompt: &str) -> io::Result<Zeroizing<String>> {
         // Before the prompt: an answer may come at once, by expect.
-        let hidden = Hidden::new(&self.0)?;
-        write!(self.0, "{prompt}: ")?;
-        let read = self.line();
-        drop(hidden);
+        self.hidden.hide(&self.device)?;
+        let read = write!(self.device, "{prompt}: ").and_then(|()| self.line());
+        self.hidden.show();
         let (line, interrupted) = read?;
         if interrupted {
             kill_process(getpid(), Signal::INT)?;
@@ -64,7 +72,7 @@ impl Terminal {
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         loop {
             let mut piece = Zeroizing::new([0; 256]);
-            let read = self.0.read(&mut piece[..])?;
+            let read = self.device.read(&mut piece[..])?;
             line.extend_from_slice(&piece[..read]);
             let interrupted = line.iter().any(|byte| INTERRUPTS.contains(byte));
             if read == 0 || interrupted || line.ends_with(b"\n") || line.len() >= MAX_LINE {
@@ -75,28 +83,88 @@ impl Terminal {
     }
 }
 
-/// A terminal that shows nothing of what is typed, as long as this lives.
-struct Hidden {
-    terminal: File,
-    before: Termios,
+/// Who puts the terminal back when a signal ends the program in the middle of a hidden line.
+///
+/// A handler of tokio's stays for the rest of the process. So whoever hears the signal must end the
+/// process from then on, unless the mode ends by itself on that signal.
+#[derive(Debug)]
+pub(super) struct Curtain {
+    /// The mode ends by itself on SIGTERM.
+    mode_ends: bool,
+    hidden: OnceLock<Arc<Hidden>>,
 }
 
+/// SIGHUP and SIGTERM; SIGINT and SIGQUIT are typed, and read as bytes.
+const SIGNALS: [SignalKind; 2] = [SignalKind::hangup(), SignalKind::terminate()];
+
+impl Curtain {
+    /// Nothing is watched before there is a prompt.
+    pub(super) fn new(mode_ends: bool) -> Self {
+        Self { mode_ends, hidden: OnceLock::new() }
+    }
+
+    /// The terminal's state, watched by a thread from the first prompt on.
+    fn watched(&self) -> io::Result<Arc<Hidden>> {
+        if let Some(hidden) = self.hidden.get() {
+            return Ok(Arc::clone(hidden));
+        }
+        let hidden = Arc::new(Hidden::default());
+        for kind in SIGNALS.into_iter().filter(|kind| !is_ignored(*kind)) {
+            let mode_ends = self.mode_ends && kind == SignalKind::terminate();
+            let hidden = Arc::clone(&hidden);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+            let mut signals = {
+                let _within = runtime.enter();
+                signal(kind)?
+            };
+            thread::spawn(move || {
+                while runtime.block_on(signals.recv()).is_some() {
+                    hidden.show();
+                    if !mode_ends {
+                        end_by(kind);
+                    }
+                }
+            });
+        }
+        Ok(Arc::clone(self.hidden.get_or_init(|| hidden)))
+    }
+}
+
+#[expect(clippy::exit, reason = "what the signal would do if it were not handled")]
+fn end_by(kind: SignalKind) {
+    std::process::exit(128 + kind.as_raw_value());
+}
+
+/// Whether whoever started us (nohup) has made the signal harmless: then it stays so.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
+}
+
+/// A terminal that shows nothing of what is typed, and what it was before.
+#[derive(Debug, Default)]
+struct Hidden(Mutex<Option<(File, Termios)>>);
+
 impl Hidden {
-    fn new(terminal: &File) -> io::Result<Self> {
+    fn hide(&self, terminal: &File) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = tcgetattr(terminal)?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
         hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
         hidden.special_codes[SpecialCodeIndex::VEOL] = INTERRUPTS[0];
         hidden.special_codes[SpecialCodeIndex::VEOL2] = INTERRUPTS[1];
-        let this = Self { terminal: terminal.try_clone()?, before };
+        *state = Some((terminal.try_clone()?, before));
         tcsetattr(terminal, OptionalActions::Flush, &hidden)?;
-        Ok(this)
+        Ok(())
     }
-}
 
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        let _gone = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    fn show(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((terminal, before)) = state.take() {
+            let _gone = tcsetattr(&terminal, OptionalActions::Now, &before);
+        }
     }
 }

@@ -76,7 +76,7 @@ mod tests {
         ) {
             let list = argv(&[&["connect"], &groups.concat()[..]].concat());
             if let Some(quick) = read(&list) {
-                let clap = Cli::read_by_clap(list).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let clap = Cli::read_by_clap(&list).map_err(|error| TestCaseError::fail(error.to_string()))?;
                 prop_assert_eq!(format!("{:?}", quick), format!("{:?}", clap));
             }
         }

@@ -6,7 +6,12 @@
 use std::io::{self, Write as _};
 use std::sync::Mutex;
 
+#[cfg(not(feature = "keyring"))]
+use clap::error::{ContextKind, ContextValue};
+
 use super::args::LogFormat;
+#[cfg(feature = "keyring")]
+use super::credentials::keyring::KeyringError;
 use super::exit::{Classified as _, Kind};
 use super::hints::Detail;
 use super::settings::{SettingsError, Warning};
@@ -201,8 +206,41 @@ pub(super) fn usage(error: &clap::Error) -> Told {
         rest.lines().next().map(|line| line.trim_end_matches(']').to_owned())
     });
     let why = if why.is_empty() { "a command is missing".to_owned() } else { why };
+    let hint = absent_keyring(error).or(hint);
     Told::new(Kind::Usage, "usage", why)
         .hint(hint.unwrap_or_else(|| "wimble --help shows what there is".into()))
+}
+
+/// What to do in a build that has no keyring, for words that want one.
+#[cfg(not(feature = "keyring"))]
+fn absent_keyring(error: &clap::Error) -> Option<String> {
+    let words = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
+    let word = words.into_iter().find_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    });
+    matches!(word, Some("--keyring" | "login" | "logout")).then(|| {
+        "this build has no keyring; --proxy-password-command 'secret-tool lookup ATTRIBUTE VALUE' asks the desktop's"
+            .to_owned()
+    })
+}
+
+#[cfg(feature = "keyring")]
+fn absent_keyring(_: &clap::Error) -> Option<String> {
+    None
+}
+
+/// The keyring did not take or give back a login.
+#[cfg(feature = "keyring")]
+pub(super) fn keyring(error: &KeyringError) -> Told {
+    let told = Told::new(Kind::Local, "keyring", error.to_string());
+    match error {
+        KeyringError::NoStore(_) => told.hint(
+            "it needs a desktop session's D-Bus and a secret service, such as gnome-keyring or KeePassXC",
+        ),
+        KeyringError::NoEntry(_) => told.hint("an entry is for one HOST:PORT, as --proxy names it"),
+        KeyringError::Refused(_) | KeyringError::Format(_) | KeyringError::Late(_) => told,
+    }
 }
 
 /// Usage and configuration.
@@ -322,6 +360,7 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             told(why).because(detail)
         }
         Cause::Refused(refusal) => told(status_line(refusal)).because(refusal_detail(refusal)),
+        Cause::LookUp(why) => told(why.to_string()).because(Detail::LoginNotFound),
         Cause::Unauthenticated { why, attempts, refusal } => {
             let status = format!("{} {}", refusal.status, refusal.reason);
             let (why, detail, hint) = unanswered::explain(*why, attempts, refusal);

@@ -9,8 +9,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
 use super::check::{Plan, Scope, Way};
-use super::credentials::{self, CredentialsError};
+use super::credentials::{self, CredentialsError, Person};
 use super::explain::{Explanation, Origin};
+use super::prompt::Curtain;
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
 use crate::front::http::Gate;
@@ -35,6 +36,15 @@ pub(super) enum Job {
     Check(Box<Plan>),
     Serve(Serve),
     Completions(clap_complete::Shell),
+    #[cfg(feature = "keyring")]
+    Login {
+        proxy: Authority,
+        login: crate::secret::Login,
+    },
+    #[cfg(feature = "keyring")]
+    Logout {
+        proxy: Authority,
+    },
 }
 
 /// What is worth a warning before the job begins.
@@ -89,6 +99,13 @@ pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Wa
         Command::Check(args) => check(args, variables, &mut warnings)?,
         Command::Serve(args) => Job::Serve(serve(args)?),
         Command::Completions(args) => Job::Completions(args.shell),
+        #[cfg(feature = "keyring")]
+        Command::Login(args) => login(args, variables)?,
+        #[cfg(feature = "keyring")]
+        Command::Logout(args) => {
+            let args = ProxyArgs { proxy: args.proxy, ..ProxyArgs::default() };
+            Job::Logout { proxy: only_proxy(&args, variables)?.authority }
+        }
     };
     Ok((job, warnings))
 }
@@ -104,7 +121,8 @@ fn connect(
             .map_err(|error| SettingsError::Target { text: format!("{host} {port}"), error })?,
         _ => return Err(SettingsError::Words),
     };
-    let (routes, config, _) = proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings)?;
+    let (routes, config, _) =
+        proxy(&args.proxy, std::slice::from_ref(&target), variables, warnings, Curtain::new(false))?;
     let carrier = match args.fdpass {
         true => Carrier::Parent,
         false => Carrier::Bridge(patience(&args.relay, Some(args.linger))),
@@ -124,7 +142,7 @@ fn forward(
         }
     }
     let targets: Vec<_> = specs.iter().map(|(_, target)| target.clone()).collect();
-    let (routes, config, _) = proxy(&args.proxy, &targets, variables, warnings)?;
+    let (routes, config, _) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(true))?;
     Ok(Forward {
         specs,
         routes,
@@ -142,7 +160,7 @@ fn check(
     warnings: &mut Vec<Warning>,
 ) -> Result<Job, SettingsError> {
     let targets = targets(&args)?;
-    let (routes, config, origin) = proxy(&args.proxy, &targets, variables, warnings)?;
+    let (routes, config, origin) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(false))?;
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
     let alpn = if args.http.is_some() { vec!["http/1.1".into()] } else { args.alpn };
     let trust = match &args.cacert {
@@ -169,7 +187,7 @@ fn check(
     let mut ways = vec![Way { explanation: Explanation::new(origin, &check.routes, variables), check }];
     if let Some(other) = &args.compare {
         let typed = ProxyArgs { proxy: Some(other.clone()), ..args.proxy.clone() };
-        let (routes, config, _) = proxy(&typed, &targets, variables, warnings)?;
+        let (routes, config, _) = proxy(&typed, &targets, variables, warnings, Curtain::new(false))?;
         let check = Check { routes, config, lookups, inside: ways[0].check.inside.clone() };
         let origin = Origin::Option("--compare");
         ways.push(Way { explanation: Explanation::new(origin, &check.routes, variables), check });
@@ -229,6 +247,28 @@ fn serve(args: ServeArgs) -> Result<Serve, SettingsError> {
     Ok(Serve { place: args.listen, gate, max_connections: args.max_connections })
 }
 
+#[cfg(feature = "keyring")]
+fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, SettingsError> {
+    let args = ProxyArgs {
+        proxy: args.proxy,
+        proxy_user: args.proxy_user,
+        proxy_credentials: args.proxy_credentials,
+        ..ProxyArgs::default()
+    };
+    let uri = only_proxy(&args, variables)?;
+    let login = credentials::login(&args, &uri, variables, Person::new(variables, Curtain::new(false)))?;
+    Ok(Job::Login { proxy: uri.authority, login })
+}
+
+/// The proxy, where there is no target that could do without.
+#[cfg(feature = "keyring")]
+fn only_proxy(args: &ProxyArgs, variables: Variables<'_>) -> Result<route::ProxyUri, SettingsError> {
+    match routes(args, &[], variables)?.0.proxy {
+        Proxy::Via(uri) => Ok(uri),
+        Proxy::Direct => Err(SettingsError::NoProxy),
+    }
+}
+
 fn target(word: &str) -> Result<Authority, SettingsError> {
     word.parse().map_err(|error| SettingsError::Target { text: word.to_owned(), error })
 }
@@ -248,6 +288,7 @@ fn proxy(
     targets: &[Authority],
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
+    curtain: Curtain,
 ) -> Result<(route::Policy, tunnel::Config, Origin), SettingsError> {
     let (routes, origin) = routes(args, targets, variables)?;
     if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
@@ -270,12 +311,7 @@ fn proxy(
         (_, true) => Family::V6,
         (false, false) => Family::Any,
     };
-    let logins = credentials::logins(
-        args.proxy_user.as_deref(),
-        args.proxy_credentials.as_deref(),
-        &routes.proxy,
-        variables,
-    )?;
+    let logins = credentials::logins(args, &routes.proxy, variables, Person::new(variables, curtain))?;
     let config = tunnel::Config {
         names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },

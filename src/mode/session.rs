@@ -104,6 +104,7 @@ fn gateway_status(cause: &Cause) -> Status {
         | Cause::Broken(_)
         | Cause::Nonsense(_)
         | Cause::Refused(_)
+        | Cause::LookUp(_)
         | Cause::Unauthenticated { .. }
         | Cause::Impostor
         | Cause::System(_) => Status::new(502),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{Config, Question};
+use super::{Config, LookUpError, Question};
 use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
 use crate::authority::{Authority, Host};
 use crate::proto::content::Persistence;
@@ -32,26 +32,33 @@ pub(super) enum Stopped {
     Late,
     /// There is no randomness to be had.
     System(io::Error),
+    /// The login that should be sent could not be had.
+    LookUp(LookUpError),
     /// The proxy did not prove itself, though it tried.
     #[cfg(feature = "negotiate")]
     Impostor,
 }
 
 impl<'a> Authentication<'a> {
-    pub(super) fn new(config: &'a Config, proxy: &'a Authority, target: &Authority) -> Self {
+    /// Looks a login up where one is to go with the first request.
+    pub(super) async fn new(
+        config: &'a Config,
+        proxy: &'a Authority,
+        target: &Authority,
+    ) -> Result<Self, LookUpError> {
         let service = config.service.clone().unwrap_or_else(|| match proxy.host() {
             Host::Name(name) => format!("HTTP@{name}"),
             Host::Address(address) => format!("HTTP@{address}"),
         });
         let audience = Audience { target: target.to_string(), service: service.clone() };
-        Self {
+        Ok(Self {
             config,
             proxy,
-            authenticator: config.logins.authenticator(config.auth, proxy, audience),
+            authenticator: config.logins.authenticator(config.auth, proxy, audience).await?,
             #[cfg(feature = "negotiate")]
             kerberos: super::kerberos::Kerberos::new(service),
             deadline: Instant::now() + config.proxy_timeout,
-        }
+        })
     }
 
     /// What goes with the first request.
@@ -116,7 +123,7 @@ impl<'a> Authentication<'a> {
                 Answer::GiveUp(why) => return Err(Stopped::GaveUp(why)),
                 Answer::WantLogin { realm, refused } => {
                     let question = Question { proxy: self.proxy.clone(), realm, refused };
-                    let login = self.ask(question).await;
+                    let login = self.login(question).await.map_err(Stopped::LookUp)?;
                     self.authenticator.supply(login, &fresh()?)
                 }
                 #[cfg(feature = "negotiate")]
@@ -131,11 +138,11 @@ impl<'a> Authentication<'a> {
         }
     }
 
-    async fn ask(&mut self, question: Question) -> Option<Login> {
-        let ask = self.config.logins.ask.clone()?;
+    /// A login that was not refused: what is kept comes first, and what is typed does not replace
+    /// it. The time that it takes is a program's or a person's.
+    async fn login(&mut self, question: Question) -> Result<Option<Login>, LookUpError> {
         let asked = Instant::now();
-        // A prompt blocks; a task that panics has no answer.
-        let login = tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten();
+        let login = self.config.logins.login(question).await;
         self.deadline += asked.elapsed();
         login
     }

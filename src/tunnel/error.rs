@@ -64,6 +64,9 @@ pub enum Cause {
     /// The proxy said no.
     #[error("refused with {}", .0.status)]
     Refused(Box<Refusal>),
+    /// The login that should be sent could not be had.
+    #[error("no login")]
+    LookUp(#[source] LookUpError),
     /// The proxy wants credentials, and this is why it does not get them (407).
     #[error("not authenticated")]
     Unauthenticated {
@@ -80,4 +83,16 @@ pub enum Cause {
     /// The system refused something that is needed.
     #[error("the system refused")]
     System(#[source] io::Error),
+}
+
+/// Why a login could not be had from where it is kept. The words are those of whoever looked; they
+/// never quote a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum LookUpError {
+    /// It took too long.
+    #[error(transparent)]
+    Late(Box<dyn std::error::Error + Send + Sync>),
+    /// It failed otherwise.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
 }

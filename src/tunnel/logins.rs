@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::auth::{self, Audience, Authenticator, Memory};
+use super::LookUpError;
+use crate::auth::{self, Audience, Authenticator, Memory, Scheme};
 use crate::authority::Authority;
 use crate::secret::Login;
 
@@ -25,16 +26,24 @@ pub struct Question {
 /// Answers a question for a login; it may block (a prompt).
 pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
 
+/// Looks up a login that is kept somewhere; it may block (a program, a keyring). `None`: there is
+/// none, somebody may be asked.
+pub type LookUp = Arc<dyn Fn() -> Result<Option<Login>, LookUpError> + Send + Sync>;
+
 /// Where names and passwords come from. Clones share what they learn.
 #[derive(Clone, Default)]
 pub struct Logins {
-    known: Option<Login>,
-    pub(super) ask: Option<Ask>,
+    look_up: Option<LookUp>,
+    ask: Option<Ask>,
     learnt: Arc<Mutex<Learnt>>,
+    /// Whose turn it is to look up.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
 struct Learnt {
+    /// The login that is known, or has been looked up.
+    login: Option<Login>,
     refusal: Option<Refused>,
     proxies: HashMap<Authority, Memory>,
 }
@@ -54,7 +63,8 @@ const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
 impl Logins {
     /// This one, and no other.
     pub fn known(login: Login) -> Self {
-        Self { known: Some(login), ..Self::default() }
+        let learnt = Learnt { login: Some(login), ..Learnt::default() };
+        Self { learnt: Arc::new(Mutex::new(learnt)), ..Self::default() }
     }
 
     /// Whatever is answered when a proxy asks.
@@ -62,24 +72,64 @@ impl Logins {
         Self { ask: Some(ask), ..Self::default() }
     }
 
-    pub(super) fn authenticator(
+    /// What is kept somewhere: looked up when a proxy asks, or before that where a scheme is sent
+    /// at once. Where nothing is kept, `ask` is.
+    pub fn looked_up(look_up: LookUp, ask: Ask) -> Self {
+        Self { look_up: Some(look_up), ask: Some(ask), ..Self::default() }
+    }
+
+    pub(super) async fn authenticator(
         &self,
         policy: auth::Policy,
         proxy: &Authority,
         audience: Audience,
-    ) -> Authenticator {
-        let mut learnt = self.learnt();
-        match learnt.refusal {
-            Some(Refused { at, ticket })
-                if at.elapsed() < REFUSAL_MEMORY && (ticket || self.known.is_some()) =>
-            {
-                Authenticator::refused(policy, audience)
-            }
-            Some(_) | None => {
-                let memory = learnt.proxies.entry(proxy.clone()).or_default().clone();
-                Authenticator::new(policy, self.known.clone(), audience, memory)
+    ) -> Result<Authenticator, LookUpError> {
+        {
+            let mut learnt = self.learnt();
+            match learnt.refusal {
+                Some(Refused { at, ticket })
+                    if at.elapsed() < REFUSAL_MEMORY && (ticket || learnt.login.is_some()) =>
+                {
+                    return Ok(Authenticator::refused(policy, audience));
+                }
+                Some(_) if self.look_up.is_some() => {
+                    // What is kept may be another password by now.
+                    (learnt.refusal, learnt.login) = (None, None);
+                }
+                Some(_) | None => {}
             }
         }
+        let login = match policy {
+            auth::Policy::Only(Scheme::Basic) => self.look_up().await?,
+            auth::Policy::Only(_) | auth::Policy::Auto | auth::Policy::None => self.learnt().login.clone(),
+        };
+        let memory = self.learnt().proxies.entry(proxy.clone()).or_default().clone();
+        Ok(Authenticator::new(policy, login, audience, memory))
+    }
+
+    /// A login that was not refused: what is kept comes first, and what is typed does not replace it.
+    pub(super) async fn login(&self, question: Question) -> Result<Option<Login>, LookUpError> {
+        let kept = match question.refused {
+            0 => self.look_up().await?,
+            _ => self.learnt().login.clone(),
+        };
+        if kept.is_some() {
+            return Ok(kept.filter(|_| question.refused == 0));
+        }
+        let Some(ask) = self.ask.clone() else { return Ok(None) };
+        // A prompt blocks; a task that panics has no answer.
+        Ok(tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten())
+    }
+
+    /// The login that is kept; it is looked up once, however many connections wait for it.
+    async fn look_up(&self) -> Result<Option<Login>, LookUpError> {
+        let _turn = self.turn.lock().await;
+        let known = self.learnt().login.clone();
+        let (None, Some(look_up)) = (&known, self.look_up.clone()) else { return Ok(known) };
+        // It may block; a task that panics has found nothing.
+        let found = tokio::task::spawn_blocking(move || look_up()).await.unwrap_or(Ok(None))?;
+        self.learnt().login.clone_from(&found);
+        Ok(found)
     }
 
     pub(super) fn remember_refusal(&self, ticket: bool) {
@@ -97,6 +147,7 @@ impl Logins {
 
 impl fmt::Debug for Logins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logins").field("known", &self.known).field("ask", &self.ask.is_some()).finish()
+        let (look_up, ask) = (self.look_up.is_some(), self.ask.is_some());
+        f.debug_struct("Logins").field("look_up", &look_up).field("ask", &ask).finish_non_exhaustive()
     }
 }

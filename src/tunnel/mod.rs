@@ -19,8 +19,8 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-pub use error::{Cause, Error, Peer};
-pub use logins::{Ask, Logins, Question};
+pub use error::{Cause, Error, LookUpError, Peer};
+pub use logins::{Ask, Logins, LookUp, Question};
 pub use spare::{Keep, Spares};
 pub use stage::{Facts, Observer, Stage};
 
@@ -172,7 +172,8 @@ impl Ladder<'_> {
         self.observer.entered(Stage::Connect);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
         let (config, proxy) = (self.config, self.proxy);
-        let mut authentication = Authentication::new(config, &proxy.authority, self.target);
+        let authentication = Authentication::new(config, &proxy.authority, self.target).await;
+        let mut authentication = authentication.map_err(|error| self.failed(Cause::LookUp(error)))?;
         let unasked = match authentication.unasked().await {
             Ok(unasked) => unasked,
             Err(stopped) => return Err(self.stopped(stopped, authentication, None)),
@@ -276,6 +277,7 @@ impl Ladder<'_> {
             #[cfg(feature = "negotiate")]
             (Stopped::Late, _) => Cause::Timeout(self.config.proxy_timeout),
             (Stopped::System(error), _) => Cause::System(error),
+            (Stopped::LookUp(error), _) => Cause::LookUp(error),
             #[cfg(feature = "negotiate")]
             (Stopped::Impostor, _) => Cause::Impostor,
         })

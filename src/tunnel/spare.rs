@@ -108,7 +108,8 @@ impl Spares {
         let mut opening = JoinSet::new();
         let mut back_off = BACK_OFF;
         let mut paused_until: Option<Instant> = None;
-        // Credentials that were refused are not sent again before a client wants a tunnel.
+        // Credentials that were refused are not sent again, and a helper that failed is not run
+        // again, before a client wants a tunnel.
         let mut refused = false;
         // The first one tells whether the others need be tried: a person is asked once, a proxy
         // that is down is asked by one.
@@ -133,7 +134,7 @@ impl Spares {
                     }
                     Ok(Err(error)) => {
                         proven = false;
-                        refused = matches!(error.cause, Cause::Unauthenticated { .. });
+                        refused = matches!(error.cause, Cause::Unauthenticated { .. } | Cause::LookUp(_));
                         if paused_until.is_none() {
                             if back_off == BACK_OFF {
                                 failed(error);

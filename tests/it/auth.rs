@@ -1,7 +1,9 @@
 //! Credentials: where they come from, when they are sent, and where they never appear.
 
 use std::fs::Permissions;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use crate::support::{
 };
 
 /// A proxy that asks once and then wants exactly these.
-fn wanting(name_and_password: &str) -> ScriptedProxy {
+pub(crate) fn wanting(name_and_password: &str) -> ScriptedProxy {
     let wanted = basic(name_and_password);
     ScriptedProxy::start(move |conn| {
         let head = conn.expect_connect("host:22");
@@ -235,24 +237,28 @@ fn a_proxy_header_with_credentials_is_masked_too() {
 }
 
 /// Runs its arguments in a session on a terminal of its own, which is none of 0, 1 and 2: these stay what they
-/// were. Types the next line of `$TYPED`, up to its newline or control character, whenever "assword" shows.
+/// were. Types the next line of `$TYPED`, up to its newline or control character, whenever "assword" shows; when
+/// there is none left, sends the program the signal `$SIGNAL`. With `$STDOUT`, its stdout is the terminal too.
 /// Writes what showed to `$SHOWN`; the last line is what the terminal's modes are when the program has ended.
 const ON_A_TERMINAL: &str = r#"
 import os, pty, re, select, signal, sys, termios, time
 kept = [os.dup(fd) for fd in (0, 1, 2)]
+started, start = os.pipe()
 pid, terminal = pty.fork()
 if pid == 0:
     # A shell: it leads the session and has the terminal when the program is gone.
     program = os.fork()
     if program == 0:
         for fd, own in enumerate(kept):
-            os.dup2(own, fd)
+            if fd != 1 or "STDOUT" not in os.environ:
+                os.dup2(own, fd)
         # A background job of a script has SIGINT ignored; a person's terminal has not.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         os.execv(sys.argv[1], sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    os.write(start, str(program).encode())
     code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
     modes = termios.tcgetattr(0)[3]
     names = [name for name in ("ECHO", "ICANON", "ISIG") if modes & getattr(termios, name)]
@@ -274,9 +280,12 @@ while time.monotonic() < until:
         break
     shown += new
     unseen += new
-    if b"assword" in unseen and unseen.rstrip(b" ").endswith(b":") and lines:
+    if b"assword" in unseen and unseen.rstrip(b" ").endswith(b":"):
+        if lines:
+            os.write(terminal, lines.pop(0).encode())
+        elif "SIGNAL" in os.environ:
+            os.kill(int(os.read(started, 20)), int(os.environ["SIGNAL"]))
         unseen = b""
-        os.write(terminal, lines.pop(0).encode())
 with open(os.environ["SHOWN"], "wb") as file:
     file.write(shown)
 # Whoever still waits for a key is hung up.
@@ -360,6 +369,79 @@ fn an_interrupt_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was() {
         assert!(!shown.contains("half a sec"), "the password was echoed: {shown:?}");
         proxy.done();
     }
+}
+
+#[test]
+fn a_signal_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was() {
+    const SIGHUP: i32 = 1;
+    const SIGTERM: i32 = 15;
+    for signal in [SIGHUP, SIGTERM] {
+        for typed in ["", "wrong\n"] {
+            let guesses = typed.len().min(1);
+            let proxy = ScriptedProxy::start(move |conn| {
+                for _ in 0..=guesses {
+                    conn.expect_connect("host:22");
+                    conn.send(BASIC_407);
+                }
+                assert_eq!(conn.read_to_any_end(), b"", "something was sent behind {typed:?}");
+            });
+            let mut cmd = connect_via(&proxy, "host:22");
+            cmd.args(["-U", "aladdin"]).env("SIGNAL", signal.to_string());
+            let (finished, shown) = on_a_terminal(&cmd, typed, b"");
+            assert_eq!(finished.code, Some(128 + signal), "{typed:?}: {finished:?}, {shown:?}");
+            proxy.done();
+        }
+    }
+}
+
+#[test]
+fn a_forward_that_is_ended_at_its_prompt_leaves_the_terminal_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let spec = format!("unix:{}:host:22", socket.display());
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    let mut cmd = wimble();
+    cmd.args(["forward", "--proxy", &proxy.url(), &spec, "-U", "aladdin", "--grace", "100ms"]);
+    cmd.env("SIGNAL", "15");
+    let client = std::thread::spawn(move || {
+        let until = Instant::now() + LIMIT;
+        let mut client = loop {
+            match UnixStream::connect(&socket) {
+                Ok(client) => break client,
+                Err(why) => assert!(Instant::now() < until, "{why}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        client.read_to_end(&mut Vec::new()).ok();
+    });
+    let (finished, shown) = on_a_terminal(&cmd, "", b"");
+    finished.exits(0);
+    assert!(shown.contains("assword"), "{shown:?}");
+    client.join().unwrap();
+    proxy.done();
+}
+
+#[test]
+fn a_signal_behind_the_prompt_ends_the_tunnel() {
+    let (told, tell) = std::sync::mpsc::channel();
+    let proxy = ScriptedProxy::start(move |conn| {
+        conn.expect_connect("host:22");
+        conn.send(BASIC_407);
+        conn.open("host:22");
+        conn.send("No password:");
+        told.send(conn.read_to_any_end()).unwrap();
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    // What the target says shows on the terminal too, and looks like a prompt.
+    cmd.args(["-U", "aladdin"]).env("SIGNAL", "15").env("STDOUT", "terminal");
+    let (finished, shown) = on_a_terminal(&cmd, "secret\n", b"");
+    assert_eq!(finished.code, Some(128 + 15), "{finished:?}, {shown:?}");
+    assert_eq!(tell.recv().unwrap(), b"");
+    proxy.done();
 }
 
 /// Connections of which only the first gets the credentials, to be refused; the others must come without.

@@ -146,6 +146,19 @@ fn what_is_silent_or_absent_has_its_cause_too() {
 }
 
 #[test]
+fn a_password_that_could_not_be_looked_up_has_its_cause() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:443");
+        conn.send(BASIC_407);
+        conn.read_to_any_end();
+    });
+    let words = ["--json", "-U", "alice", "--proxy-password-command", "exit 3", "host:443"];
+    let report = report(&finish(&mut check(&proxy.url(), &words), b"", LIMIT).exits(6));
+    assert_eq!(report["error"]["detail"], "login-not-found", "{report}");
+    proxy.done();
+}
+
+#[test]
 fn a_proxy_that_resets_instead_of_answering_has_its_cause() {
     let proxy = ScriptedProxy::start(|conn| {
         conn.expect_connect("host:443");

@@ -202,6 +202,21 @@ fn the_log_can_be_json() {
 }
 
 #[test]
+fn words_that_mean_nothing_are_told_as_json_too() {
+    for words in [
+        &["--log-format", "json", "connect"][..],
+        &["connect", "--no-such-option", "--log-format=json"],
+        &["drill", "--log-format", "json"],
+    ] {
+        let finished = finish(wimble().args(words), b"", LIMIT).exits(2);
+        let value: Value =
+            serde_json::from_str(&finished.stderr).unwrap_or_else(|why| panic!("{why}: {words:?}"));
+        assert_eq!(value["kind"], "usage", "{words:?}");
+    }
+    finish(wimble().args(["connect", "--log-format", "yaml"]), b"", LIMIT).fails(2);
+}
+
+#[test]
 fn the_log_escapes_what_the_network_sends() {
     let proxy = ScriptedProxy::start(|conn| {
         conn.expect_connect("host:22");

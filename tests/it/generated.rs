@@ -1,11 +1,15 @@
 //! What is generated from the command line's definition is checked in, and compared here.
 //! `WIMBLE_BLESS=1 cargo test --test it generated` writes it anew.
+//!
+//! It is the command line of the default features: that is what people install.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
+
+use crate::support::{LIMIT, finish, wimble};
 
 #[test]
 fn man_pages_and_completions_are_those_of_this_command_line() {
@@ -20,10 +24,9 @@ fn man_pages_and_completions_are_those_of_this_command_line() {
         ("elvish", "wimble.elv"),
         ("powershell", "_wimble.ps1"),
     ] {
-        let output =
-            crate::support::wimble().args(["completions", shell]).output().expect("a completion script");
-        assert!(output.status.success(), "completions {shell}");
-        wanted.insert(Path::new("completions").join(name), output.stdout);
+        let script = finish(wimble().args(["completions", shell]), b"", LIMIT).exits(0).stdout;
+        assert!(!script.is_empty(), "completions {shell}");
+        wanted.insert(Path::new("completions").join(name), script);
     }
     if std::env::var_os("WIMBLE_BLESS").is_some() {
         for (path, content) in &wanted {
@@ -45,6 +48,18 @@ fn man_pages_and_completions_are_those_of_this_command_line() {
             assert!(wanted.contains_key(&path), "{} belongs to nothing", path.display());
         }
     }
+}
+
+#[test]
+fn a_keyring_that_is_not_built_in_is_told_how_to_be_asked_all_the_same() {
+    for words in [&["connect", "--keyring", "host:22"][..], &["login"], &["logout", "-x", "proxy:1"]] {
+        finish(wimble().args(words), b"", LIMIT)
+            .fails(2)
+            .says("--proxy-password-command 'secret-tool lookup");
+    }
+    let help = finish(wimble().args(["connect", "--help"]), b"", LIMIT).exits(0).text();
+    assert!(help.contains("--netrc"), "{help}");
+    assert!(!help.contains("keyring"), "{help}");
 }
 
 fn man_pages(command: &clap::Command, wanted: &mut BTreeMap<PathBuf, Vec<u8>>) {

@@ -11,6 +11,7 @@ mod check_output;
 mod check_outside;
 mod cli;
 mod connect;
+mod credentials;
 mod environment;
 mod fdpass;
 mod forward;
@@ -25,7 +26,10 @@ mod spare;
 mod stdio;
 mod timeouts;
 
+#[cfg(not(feature = "keyring"))]
 mod generated;
+#[cfg(feature = "keyring")]
+mod keyring;
 
 mod auth_real;
 mod check_intercepted;

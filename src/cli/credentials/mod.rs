@@ -1,0 +1,451 @@
+//! Where the name and password for the proxy come from: the command line, files, programs, the
+//! proxy's URI, the environment, a person.
+//!
+//! The sources have one order. The first that names a user decides who it is; the first that has a
+//! password for this user decides the password. Nothing is run or looked up before a proxy asks;
+//! files that an option names are read at once, as a mistake in them is one of usage.
+
+#[cfg(feature = "keyring")]
+pub(super) mod keyring;
+mod netrc;
+mod person;
+mod private;
+mod program;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use self::netrc::OpenQuote;
+pub(super) use self::person::Person;
+use self::program::ProgramError;
+use super::args::ProxyArgs;
+use super::settings::Variables;
+#[cfg(feature = "keyring")]
+use crate::authority::Authority;
+use crate::authority::Host;
+use crate::route::{Proxy, ProxyUri};
+use crate::secret::{Login, LoginError, NtHash, Secret};
+#[cfg(feature = "keyring")]
+use crate::tunnel::Question;
+use crate::tunnel::{Logins, LookUpError};
+
+/// The name, where no option and no URI has one.
+pub(super) const USER_VARIABLE: &str = "WIMBLE_PROXY_USER";
+
+/// The password for a name that came without one.
+pub(super) const PASSWORD_VARIABLE: &str = "WIMBLE_PROXY_PASSWORD";
+
+/// The netrc file of everybody's programs: where `--netrc` looks, and without that the last source.
+pub(super) const NETRC_VARIABLE: &str = "NETRC";
+
+/// What stands before 32 hexadecimal digits in place of a password: the MD4 of one, for NTLM. The
+/// word is the one that directories have for it; no password begins like this by accident.
+const NT_HASH: &str = "{NT}";
+
+/// Why credentials can't be used. The sentences are complete: they name the place, never the
+/// secret.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CredentialsError {
+    #[error("{place}: {error}")]
+    Login { place: String, error: LoginError },
+    #[error("{file}: {error}")]
+    Read { file: String, error: io::Error },
+    #[error(
+        "{file}: group or others can read it (mode {mode:03o}); take their rights away: chmod 600 {file}"
+    )]
+    Exposed { file: String, mode: u32 },
+    #[error("{file}: its first line is not NAME:PASSWORD")]
+    Format { file: String },
+    #[error("{file}: {error}")]
+    Netrc { file: String, error: OpenQuote },
+    #[error("--netrc: there is no HOME that has a .netrc; --netrc-file FILE names one")]
+    NoHome,
+    #[error("--proxy-password-command: whose password is it? --proxy-user NAME says so")]
+    Nobody,
+    #[error("--proxy-password-command: {0}")]
+    Command(#[from] ProgramError),
+    #[cfg(feature = "keyring")]
+    #[error("--keyring: {0}")]
+    Keyring(#[from] keyring::KeyringError),
+    #[cfg(feature = "keyring")]
+    #[error("no login was given: there is no terminal to ask on, and no --proxy-credentials FILE")]
+    NoLogin,
+}
+
+impl From<CredentialsError> for LookUpError {
+    fn from(error: CredentialsError) -> Self {
+        match error {
+            CredentialsError::Command(ProgramError::Late(_)) => Self::Late(error.into()),
+            #[cfg(feature = "keyring")]
+            CredentialsError::Keyring(keyring::KeyringError::Late(_)) => Self::Late(error.into()),
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// What a source says; either may be missing. A password without a user is for any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Entry {
+    user: Option<String>,
+    proof: Option<Proof>,
+}
+
+/// A password, or what a file may have in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    Password(Secret),
+    NtHash(NtHash),
+}
+
+impl Proof {
+    fn of(self, user: String) -> Result<Login, LoginError> {
+        match self {
+            Self::Password(password) => Login::new(user, password),
+            Self::NtHash(hash) => Login::with_nt_hash(user, hash),
+        }
+    }
+}
+
+/// Where a name, a password, or both may be.
+#[derive(Debug)]
+enum Source {
+    /// At hand.
+    Here { place: String, entry: Entry },
+    /// What a program prints.
+    Command { command: String, limit: Duration },
+    /// A netrc file that an option names; it has been read.
+    Netrc { file: String, text: Zeroizing<String>, host: String },
+    /// What the desktop's store has.
+    #[cfg(feature = "keyring")]
+    Keyring { proxy: Authority, limit: Duration },
+    /// A netrc file that the environment names: there may be none.
+    EverybodysNetrc { file: PathBuf, host: String },
+}
+
+/// Gathers the logins for one run.
+pub(super) fn logins(
+    args: &ProxyArgs,
+    proxy: &Proxy,
+    variables: Variables<'_>,
+    person: Person,
+) -> Result<Logins, CredentialsError> {
+    let uri = match proxy {
+        Proxy::Via(uri) => Some(uri),
+        Proxy::Direct => None,
+    };
+    let sources = sources(args, uri, variables)?;
+    if sources.iter().any(Source::has_secret) {
+        private::conceal();
+    }
+    let user = sources.iter().find_map(Source::user);
+    match resolve(&sources, When::Start) {
+        Ok(Some(login)) => Ok(Logins::known(login)),
+        Ok(None) => Ok(Logins::asked(person.asked(user))),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Later) => {
+            let look_up = move || match resolve(&sources, When::Asked) {
+                Ok(found) => Ok(found),
+                Err(Stop::Failed(error)) => Err(error.into()),
+                Err(Stop::Later) => Ok(None),
+            };
+            Ok(Logins::looked_up(Arc::new(look_up), person.asked(user)))
+        }
+    }
+}
+
+/// All that was given, in the order in which it counts.
+fn sources(
+    args: &ProxyArgs,
+    uri: Option<&ProxyUri>,
+    variables: Variables<'_>,
+) -> Result<Vec<Source>, CredentialsError> {
+    let set = |name: &str| variables(name).filter(|value| !value.is_empty());
+    let here = |place: &str, user: Option<String>, password: Option<Secret>| Source::Here {
+        place: place.to_owned(),
+        entry: Entry { user, proof: password.map(Proof::Password) },
+    };
+    let mut sources = Vec::new();
+    if let Some(typed) = &args.proxy_user {
+        let (user, password) = match typed.split_once(':') {
+            Some((user, password)) => (user, Some(Secret::new(password))),
+            None => (typed.as_str(), None),
+        };
+        sources.push(here("--proxy-user", Some(user.to_owned()), password));
+    }
+    if let Some(file) = &args.proxy_credentials {
+        let entry = first_line(file)?;
+        // Of another user than a name that was typed, for all we know.
+        if args.proxy_user.is_none() {
+            sources.push(Source::Here { place: file.display().to_string(), entry });
+        }
+    }
+    if let Some(command) = &args.proxy_password_command {
+        sources.push(Source::Command { command: command.clone(), limit: args.proxy_timeout });
+    }
+    let host = uri.map(|uri| match uri.authority.host() {
+        // Without the brackets that an authority needs.
+        Host::Address(address) => address.to_string(),
+        Host::Name(name) => name.clone(),
+    });
+    let host = host.unwrap_or_default();
+    let everybodys = set(NETRC_VARIABLE).map(PathBuf::from);
+    let netrc = match &args.netrc_file {
+        Some(file) => Some(file.clone()),
+        None if !args.netrc => None,
+        None => match everybodys.clone() {
+            Some(file) => Some(file),
+            None => Some(Path::new(&set("HOME").ok_or(CredentialsError::NoHome)?).join(".netrc")),
+        },
+    };
+    if let Some(file) = &netrc {
+        let source = Source::Netrc {
+            file: file.display().to_string(),
+            text: private::file(file)?,
+            host: host.clone(),
+        };
+        sources.push(source);
+    }
+    #[cfg(feature = "keyring")]
+    if let (true, Some(uri)) = (args.keyring, uri) {
+        sources.push(Source::Keyring { proxy: uri.authority.clone(), limit: args.proxy_timeout });
+    }
+    if let Some(ProxyUri { user: Some(user), password, .. }) = uri {
+        sources.push(here("the proxy's URL", Some(user.clone()), password.clone()));
+    }
+    if let Some(user) = set(USER_VARIABLE) {
+        sources.push(here(USER_VARIABLE, Some(user), None));
+    }
+    if let Some(password) = variables(PASSWORD_VARIABLE) {
+        sources.push(here(PASSWORD_VARIABLE, None, Some(Secret::new(password))));
+    }
+    if let (None, Some(file)) = (netrc, everybodys) {
+        sources.push(Source::EverybodysNetrc { file, host });
+    }
+    if args.proxy_password_command.is_some() && !sources.iter().any(Source::may_name) {
+        return Err(CredentialsError::Nobody);
+    }
+    Ok(sources)
+}
+
+/// Whether a proxy has asked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Start,
+    Asked,
+}
+
+/// Why a source says nothing.
+#[derive(Debug)]
+enum Stop {
+    /// It is not asked before a proxy does.
+    Later,
+    Failed(CredentialsError),
+}
+
+impl From<CredentialsError> for Stop {
+    fn from(error: CredentialsError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The login that the sources make; `None` if the name or the password is missing.
+fn resolve(sources: &[Source], when: When) -> Result<Option<Login>, Stop> {
+    let mut named = None;
+    for source in sources {
+        if let Some(user) = source.say(None, when)?.user {
+            named = Some((user, source));
+            break;
+        }
+    }
+    let Some((user, source)) = named else { return Ok(None) };
+    let invalid = |source: &Source| {
+        let place = source.place();
+        move |error| Stop::Failed(CredentialsError::Login { place, error })
+    };
+    Login::new(&*user, Secret::default()).map_err(invalid(source))?;
+    for source in sources {
+        if let Some(proof) = source.say(Some(&user), when)?.proof {
+            return proof.of(user).map(Some).map_err(invalid(source));
+        }
+    }
+    Ok(None)
+}
+
+impl Source {
+    /// Whom it knows, or what it has for this user.
+    fn say(&self, user: Option<&str>, when: When) -> Result<Entry, Stop> {
+        let said = match self {
+            Self::Here { entry, .. } => entry.clone(),
+            Self::Command { command, limit } => {
+                // It names nobody.
+                if user.is_none() {
+                    return Ok(Entry::default());
+                }
+                if when == When::Start {
+                    return Err(Stop::Later);
+                }
+                tracing::debug!("running --proxy-password-command");
+                let mut line = program::shell(command, *limit).map_err(CredentialsError::Command)?;
+                Entry { user: None, proof: Some(Proof::Password(Secret::new(std::mem::take(&mut *line)))) }
+            }
+            Self::Netrc { file, text, host } => netrc::find(text, host, user)
+                .map_err(|error| CredentialsError::Netrc { file: file.clone(), error })?
+                .unwrap_or_default(),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { .. } if when == When::Start => return Err(Stop::Later),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { proxy, limit } => {
+                tracing::debug!("asking the keyring");
+                match keyring::find(proxy, *limit).map_err(CredentialsError::Keyring)? {
+                    Some(line) => read_pair(&line).ok_or_else(|| {
+                        CredentialsError::Keyring(keyring::KeyringError::Format(proxy.clone()))
+                    })?,
+                    None => Entry::default(),
+                }
+            }
+            Self::EverybodysNetrc { .. } if when == When::Start => return Err(Stop::Later),
+            Self::EverybodysNetrc { file, host } => match private::file(file) {
+                Ok(text) => netrc::find(&text, host, user)
+                    .map_err(|error| CredentialsError::Netrc { file: file.display().to_string(), error })?
+                    .unwrap_or_default(),
+                // It is there for others: that it can't be used is no failure here.
+                Err(why) => {
+                    tracing::debug!("{NETRC_VARIABLE} is passed over: {why}");
+                    Entry::default()
+                }
+            },
+        };
+        let fits = match (user, &said.user) {
+            (Some(wanted), Some(found)) => wanted == found,
+            (Some(_) | None, _) => true,
+        };
+        Ok(if fits { said } else { Entry::default() })
+    }
+
+    /// The name that it has at hand.
+    fn user(&self) -> Option<String> {
+        self.say(None, When::Start).ok()?.user
+    }
+
+    fn may_name(&self) -> bool {
+        !matches!(self.say(None, When::Start), Ok(Entry { user: None, .. }))
+    }
+
+    fn has_secret(&self) -> bool {
+        !matches!(self, Self::Here { entry: Entry { proof: None, .. }, .. })
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::Here { place, .. } => place.clone(),
+            Self::Command { .. } => "--proxy-password-command".to_owned(),
+            Self::Netrc { file, .. } => file.clone(),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { .. } => "--keyring".to_owned(),
+            Self::EverybodysNetrc { file, .. } => file.display().to_string(),
+        }
+    }
+}
+
+/// A login to be kept: from what `login` was given, or from the person who gave the command.
+#[cfg(feature = "keyring")]
+pub(super) fn login(
+    args: &ProxyArgs,
+    uri: &ProxyUri,
+    variables: Variables<'_>,
+    person: Person,
+) -> Result<Login, CredentialsError> {
+    private::conceal();
+    let sources = sources(args, Some(uri), variables)?;
+    if let Ok(Some(login)) = resolve(&sources, When::Start) {
+        return Ok(login);
+    }
+    let proxy = uri.authority.clone();
+    let ask = person.asked(sources.iter().find_map(Source::user));
+    ask(&Question { proxy, realm: String::new(), refused: 0 }).ok_or(CredentialsError::NoLogin)
+}
+
+/// Reads a file of `NAME:PASSWORD` lines that nobody else may read.
+pub(super) fn lines(file: &Path) -> Result<Vec<Login>, CredentialsError> {
+    let text = private::file(file)?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (user, password) = split(line).ok_or_else(|| no_pair(file))?;
+            let invalid = |error| CredentialsError::Login { place: file.display().to_string(), error };
+            Login::new(user, Secret::new(password)).map_err(invalid)
+        })
+        .collect()
+}
+
+fn first_line(file: &Path) -> Result<Entry, CredentialsError> {
+    let text = private::file(file)?;
+    read_pair(text.lines().next().unwrap_or_default()).ok_or_else(|| no_pair(file))
+}
+
+fn no_pair(file: &Path) -> CredentialsError {
+    CredentialsError::Format { file: file.display().to_string() }
+}
+
+/// `NAME:PASSWORD`, or `NAME:{NT}` and a hash.
+fn read_pair(line: &str) -> Option<Entry> {
+    let (user, password) = split(line)?;
+    let proof = match nt_hash(password) {
+        Some(hash) => Proof::NtHash(hash),
+        None => Proof::Password(Secret::new(password)),
+    };
+    Some(Entry { user: Some(user.to_owned()), proof: Some(proof) })
+}
+
+fn split(line: &str) -> Option<(&str, &str)> {
+    line.split_once(':').filter(|(user, _)| !user.is_empty())
+}
+
+fn nt_hash(text: &str) -> Option<NtHash> {
+    let digits = text.strip_prefix(NT_HASH)?.as_bytes();
+    let mut hash = Zeroizing::new([0; 16]);
+    if digits.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = digit(0)? << 4 | digit(1)?;
+    }
+    Some(NtHash::new(*hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_nt_hash_is_a_word_and_exactly_32_digits_and_else_a_password() {
+        // MS-NLMP §4.2.2.1.2: that of "Password".
+        const HASH: &str = "a4f49c406510bdcab6824ee7c30fd852";
+        let proof = |password: &str| read_pair(&format!("alice:{password}")).and_then(|entry| entry.proof);
+        let mut bytes = [0; 16];
+        bytes[..3].copy_from_slice(&[0xa4, 0xf4, 0x9c]);
+        match proof(&format!("{{NT}}{HASH}")) {
+            Some(Proof::NtHash(hash)) => assert_eq!(hash.expose()[..3], bytes[..3]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(proof(&format!("{{NT}}{HASH}")), proof(&format!("{{NT}}{}", HASH.to_uppercase())));
+        for password in [
+            HASH.to_owned(),
+            format!("{{nt}}{HASH}"),
+            format!("{{NT}}{HASH}0"),
+            format!("{{NT}}{}x", &HASH[1..]),
+            format!("{{NT}} {}", &HASH[1..]),
+            "{NT}".to_owned(),
+            "{NT}+123456789012345678901234567890+".to_owned(),
+        ] {
+            assert_eq!(proof(&password), Some(Proof::Password(Secret::new(&*password))), "{password}");
+        }
+        assert_eq!(read_pair(":x"), None);
+        assert_eq!(read_pair("x"), None);
+    }
+}

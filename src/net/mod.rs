@@ -4,6 +4,7 @@
 //! Refuses to know routes and modes.
 
 pub mod bridge;
+pub mod channel;
 pub mod dial;
 pub mod ending;
 pub mod fdpass;
@@ -14,7 +15,10 @@ pub mod http1;
 pub mod listen;
 pub mod names;
 pub mod relay;
+pub mod secured;
 mod splice;
+pub mod standard;
 pub mod stdio;
 pub mod stream;
 pub mod tls;
+pub mod trust;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, CommonState, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 
@@ -86,13 +86,20 @@ where
         }
     };
     let (_, connection) = stream.get_ref();
-    Ok(Seen {
+    Ok(seen(connection, witness.chain()))
+}
+
+/// What a connection tells of its handshake, with the certificates that were sent.
+pub(super) fn seen(connection: &CommonState, chain: Vec<CertificateDer<'static>>) -> Seen {
+    let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
+    let group = connection.negotiated_key_exchange_group().and_then(|g| g.name().as_str());
+    Seen {
         version: connection.protocol_version().and_then(|v| v.as_str()).map(|v| v.replacen('_', ".", 1)),
-        cipher_suite: connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).map(iana_name),
-        group: connection.negotiated_key_exchange_group().and_then(|g| g.name().as_str()).map(str::to_owned),
+        cipher_suite: suite.map(iana_name),
+        group: group.map(str::to_owned),
         alpn: connection.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
-        chain: witness.chain(),
-    })
+        chain,
+    }
 }
 
 /// rustls spells the suites of TLS 1.3 `TLS13_…`, the registry `TLS_…`.

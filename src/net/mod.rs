@@ -17,6 +17,7 @@ pub mod names;
 pub mod relay;
 pub mod secured;
 mod splice;
+pub mod socks;
 pub mod standard;
 pub mod stdio;
 pub mod stream;

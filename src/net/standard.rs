@@ -32,8 +32,9 @@ pub struct Standard {
     /// Tells when there is input; `None`: always, as with files.
     input: Option<Receiver>,
     output: Mutex<Output>,
-    /// The same for who waits for its end; it goes when the output does.
-    watch: Option<Sender>,
+    /// For who waits until nobody reads; closed with the output, which would not end otherwise.
+    watch: Mutex<Option<Sender>>,
+    finished: Notify,
     hung_up: Notify,
 }
 
@@ -56,9 +57,10 @@ impl Standard {
         let output = Mutex::new(Output { room, through: None, large: 0 });
         Ok(Self {
             input: watch(stdio.input, Receiver::from_owned_fd_unchecked)?,
-            watch: watch(stdio.output, watched)?,
+            watch: Mutex::new(watch(stdio.output, watched)?),
             output,
             stdio,
+            finished: Notify::new(),
             hung_up: Notify::new(),
         })
     }
@@ -124,6 +126,8 @@ impl Channel for Standard {
     /// The reader sees the end when no descriptor of the pipe is left in this process.
     fn finish(&self) -> io::Result<()> {
         *self.output() = Output::default();
+        self.finished.notify_one();
+        drop(self.take_watch());
         self.stdio.output.finish_output()
     }
 
@@ -134,16 +138,20 @@ impl Channel for Standard {
 
     fn left(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
+            let watch = self.take_watch();
             let broken = async {
-                match &self.watch {
+                match &watch {
                     Some(watch) => drop(watch.ready(Interest::ERROR).await),
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = broken => {}
-                () = self.hung_up.notified() => {}
+                () = broken => return,
+                () = self.hung_up.notified() => return,
+                () = self.finished.notified() => {}
             }
+            drop(watch);
+            std::future::pending().await
         })
     }
 
@@ -152,6 +160,10 @@ impl Channel for Standard {
 }
 
 impl Standard {
+    fn take_watch(&self) -> Option<Sender> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn output(&self) -> MutexGuard<'_, Output> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,12 +4,12 @@ use zeroize::Zeroizing;
 
 use crate::secret::Login;
 
-/// The message of RFC 1929 §2; `None`: name or password are longer than 255 bytes, which
-/// it can't say.
+/// The message of RFC 1929 §2; `None`: it can't say them, as name or password are longer than 255
+/// bytes, or a hash is all that is known.
 pub fn message(login: &Login) -> Option<Zeroizing<Vec<u8>>> {
     let mut message = Zeroizing::new(Vec::with_capacity(3 + 2 * 255));
     message.push(1);
-    for part in [login.user(), login.password().expose()] {
+    for part in [login.user(), login.password()?.expose()] {
         message.push(u8::try_from(part.len()).ok()?);
         message.extend(part.bytes());
     }

@@ -41,17 +41,36 @@ pub(super) enum CredentialsError {
     Format { file: String },
 }
 
-/// Gathers the logins for one run.
+/// Gathers the logins for one run. In a chain each proxy has the login of its own URL; the others
+/// share what the command line and the environment say.
 pub(super) fn logins(
     option: Option<&str>,
     file: Option<&Path>,
     proxy: &Proxy,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Logins, CredentialsError> {
-    let uri = match proxy {
-        Proxy::Via(uri) => Some(uri),
-        Proxy::Direct => None,
+    let proxies = match proxy {
+        Proxy::Via(proxies) => proxies.as_slice(),
+        Proxy::Direct => &[],
     };
+    if let [] | [_] = proxies {
+        return shared(option, file, proxies.first(), variable);
+    }
+    let nothing = |_: &str| None;
+    let own = proxies.iter().filter(|proxy| proxy.user.is_some());
+    let own = own.map(|proxy| Ok((proxy.authority.clone(), shared(None, None, Some(proxy), &nothing)?)));
+    let own = own.collect::<Result<_, CredentialsError>>()?;
+    Ok(shared(option, file, None, variable)?.but(own))
+}
+
+/// The first that says anything: the command line, a file, this proxy's URL, the environment, a
+/// person.
+fn shared(
+    option: Option<&str>,
+    file: Option<&Path>,
+    uri: Option<&ProxyUri>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Logins, CredentialsError> {
     let (place, user, password) = if let Some(typed) = option {
         let (user, password) = match typed.split_once(':') {
             Some((user, password)) => (user, Some(Secret::new(password))),
@@ -108,7 +127,7 @@ fn pair(line: &str, file: &Path) -> Result<(String, Secret), CredentialsError> {
 
 /// The text of a file that its owner alone can read, as ssh wants of a key. The open file is
 /// looked at, not its name: it can't be swapped in between.
-fn private(file: &Path) -> Result<Secret, CredentialsError> {
+pub(super) fn private(file: &Path) -> Result<Secret, CredentialsError> {
     let name = file.display().to_string();
     let failed = |error| CredentialsError::Read { file: name.clone(), error };
     let opened = fs::File::open(file).map_err(failed)?;

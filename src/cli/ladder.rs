@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::exit::Classified as _;
 use super::report::{Told, check, printable, problem};
 use crate::mode::check::{CertificateFacts, Report, StageReport, StageStatus, Store, TlsReport, Verdict};
+use crate::net::tls::Seen;
 use crate::tunnel::Stage;
 
 /// The widest bar, in columns.
@@ -59,7 +60,7 @@ fn stage_line(
         StageStatus::Skipped => "skipped".into(),
     };
     let name = stage.stage.name();
-    writeln!(out, "  {style}{name:<8}{time:>11}  {bar:<BAR$}{style:#}  {}", printable(&what))
+    writeln!(out, "  {style}{name:<9}{time:>11}  {bar:<BAR$}{style:#}  {}", printable(&what))
 }
 
 fn learnt(report: &Report, stage: &StageReport) -> String {
@@ -69,17 +70,19 @@ fn learnt(report: &Report, stage: &StageReport) -> String {
             all.join(", ")
         }
         Stage::Tcp => stage.address.map(|address| address.to_string()).unwrap_or_default(),
+        Stage::ProxyTls => stage.secured.as_ref().map(tls_facts).unwrap_or_default(),
         Stage::Connect => match &stage.answer {
             Some((status, reason)) => format!("{status} {reason}"),
             None => String::new(),
         },
-        Stage::Tls => {
-            let Some(TlsReport { seen, .. }) = &report.tls else { return String::new() };
-            let alpn = seen.alpn.as_ref().map(|protocol| format!("ALPN {protocol}"));
-            let facts = [&seen.version, &seen.cipher_suite, &seen.group, &alpn];
-            facts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
-        }
+        Stage::Tls => report.tls.as_ref().map(|tls| tls_facts(&tls.seen)).unwrap_or_default(),
     }
+}
+
+fn tls_facts(seen: &Seen) -> String {
+    let alpn = seen.alpn.as_ref().map(|protocol| format!("ALPN {protocol}"));
+    let facts = [&seen.version, &seen.cipher_suite, &seen.group, &alpn];
+    facts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn certificate_lines(report: &Report, tls: &TlsReport, out: &mut impl Write) -> io::Result<()> {
@@ -173,13 +176,19 @@ fn json_stage(stage: &StageReport) -> Value {
         StageStatus::Skipped => "skipped",
     };
     let ms = stage.took.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3);
-    let mut value = json!({ "name": stage.stage.name(), "status": status, "ms": ms });
+    let mut value =
+        json!({ "name": stage.stage.name(), "with": stage.with.to_string(), "status": status, "ms": ms });
     if !stage.addresses.is_empty() {
         let addresses: Vec<_> = stage.addresses.iter().map(|address| address.ip().to_string()).collect();
         value["addresses"] = json!(addresses);
     }
     if let Some(address) = stage.address {
         value["address"] = json!(address.to_string());
+    }
+    if let Some(seen) = &stage.secured {
+        value["tls"] = json!({
+            "version": seen.version, "cipher_suite": seen.cipher_suite, "group": seen.group, "alpn": seen.alpn,
+        });
     }
     if let Some((code, reason)) = &stage.answer {
         value["http_status"] = json!(code.code());

@@ -18,6 +18,7 @@ use crate::net::bridge::BridgeError;
 use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
 use crate::proto::head::HeadError;
+use crate::proto::socks::{Refusal as Refused, SocksError};
 use crate::proto::{HandshakeError, Refusal};
 use crate::tunnel::{self, Cause, Peer, Stage};
 
@@ -200,16 +201,17 @@ pub(super) fn settings(error: &SettingsError) -> Told {
                 "give --proxy http://HOST:PORT (or --proxy direct), or set WIMBLE_PROXY, https_proxy or all_proxy",
             ),
         SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
-            .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
+            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
-            .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
+            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Target { .. }
         | SettingsError::Words
         | SettingsError::UserAgent(_)
         | SettingsError::Header(_)
         | SettingsError::Credentials(_)
         | SettingsError::Sni(_)
-        | SettingsError::CaCert { .. }
+        | SettingsError::Pem { .. }
+        | SettingsError::DirectInChain
         | SettingsError::OpenProxy { .. }
         | SettingsError::Place { .. } => {
             let sentence = error.to_string();
@@ -250,6 +252,8 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
             format!("{bytes} bytes of {target} were read with the proxy's answer, and a socket can't take them back"),
         )
         .hint("leave --fdpass and ProxyUseFdpass out: a bridge delivers them"),
+        ConnectError::NoSocket => told("--fdpass", "the tunnel is no bare socket: wimble itself has to speak TLS with the proxy".into())
+            .hint("leave --fdpass and ProxyUseFdpass out: a bridge does it"),
         ConnectError::HandOver(error) => told("--fdpass", format!("the socket was not taken: {}", reason(error))),
         ConnectError::Bridge(BridgeError::OutputClosed) => return None,
         ConnectError::Bridge(BridgeError::Poll(error)) => told("poll", reason(error)),
@@ -296,12 +300,23 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             let (option, hint) = match error.stage {
                 Stage::Resolve => ("--connect-timeout", "the resolver does not answer"),
                 Stage::Tcp => ("--connect-timeout", "a firewall may drop what is sent to it"),
+                Stage::ProxyTls => ("--connect-timeout", "the port may not speak TLS: is the proxy http://?"),
                 Stage::Connect | Stage::Tls => {
                     ("--proxy-timeout", "the proxy may be waiting for a target that does not answer")
                 }
             };
             told(format!("no answer within {time:?} ({option})")).hint(hint)
         }
+        Cause::Tls { error, first } => {
+            let (why, hint) = no_proxy_tls(error, first);
+            told(why).hint(hint)
+        }
+        Cause::Socks(error) => {
+            let (why, hint) = no_socks(error);
+            told(why).hint(hint)
+        }
+        Cause::NoSocksLogin => told("the proxy wants a name and password".into())
+            .hint("give --proxy-user NAME, --proxy-credentials FILE, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD; SOCKS takes 255 bytes of each"),
         Cause::Closed => told("closed without an answer".into())
             .hint("the port may belong to something else than an HTTP proxy, or want TLS (https://)"),
         Cause::Broken(why) => {
@@ -431,6 +446,131 @@ fn no_handshake(error: &io::Error, first: &[u8]) -> (String, &'static str) {
         "the target does not speak TLS on this port: --no-tls leaves it out"
     };
     (format!("no TLS but {shown:?}"), hint)
+}
+
+/// TLS with a proxy that failed: which check said no.
+fn no_proxy_tls(error: &io::Error, first: &[u8]) -> (String, &'static str) {
+    use rustls::CertificateError as Certificate;
+    let untrusted = |why: &str| format!("the proxy's certificate is not trusted: {why}");
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if !first.is_empty() && !matches!(first[0], 0x14..=0x17) {
+        let shown: String = String::from_utf8_lossy(first).chars().take(60).collect();
+        let shown = shown.lines().next().unwrap_or_default().to_owned();
+        return (format!("no TLS but {shown:?}"), "this port speaks no TLS: is the proxy http://?");
+    }
+    match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => match why {
+            Certificate::Expired | Certificate::ExpiredContext { .. } => {
+                (untrusted("it has expired"), "the proxy's certificate must be renewed")
+            }
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                (untrusted("it is not valid yet"), "is this machine's clock right?")
+            }
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                let names = match why {
+                    Certificate::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
+                        let some: Vec<_> = presented.iter().take(4).map(|name| bare_name(name)).collect();
+                        format!("it is for {}", some.join(", "))
+                    }
+                    _ => "it is for no name at all".into(),
+                };
+                (
+                    untrusted(&format!("{names}, not for this name")),
+                    "give the proxy by a name that its certificate has",
+                )
+            }
+            Certificate::UnknownIssuer => (
+                untrusted("its issuer is not known here"),
+                "--proxy-cacert FILE trusts a private issuer; an unknown one may be somebody in between",
+            ),
+            Certificate::Revoked => (untrusted("it was revoked"), "the proxy's certificate must be replaced"),
+            other => (
+                untrusted(&other.to_string()),
+                "--proxy-cacert FILE trusts this very certificate, once you know that it is the right one",
+            ),
+        },
+        Some(rustls::Error::AlertReceived(alert)) => match alert {
+            rustls::AlertDescription::CertificateRequired
+            | rustls::AlertDescription::BadCertificate
+            | rustls::AlertDescription::UnknownCA
+            | rustls::AlertDescription::CertificateUnknown
+            | rustls::AlertDescription::CertificateExpired
+            | rustls::AlertDescription::CertificateRevoked
+            | rustls::AlertDescription::AccessDenied => (
+                format!("the proxy refuses our certificate, or misses one: alert {alert:?}"),
+                "give --proxy-cert FILE and --proxy-key FILE, of a certificate that it accepts",
+            ),
+            _ => (
+                format!("the proxy ended the handshake: alert {alert:?}"),
+                "it may speak no TLS that is still safe: openssl s_client shows more",
+            ),
+        },
+        Some(other) => (other.to_string(), "openssl s_client -connect HOST:PORT shows more"),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => (
+            "closed in the middle of the handshake".into(),
+            "the port may not speak TLS: is the proxy http://? Or it wants a certificate of ours (--proxy-cert)",
+        ),
+        None => (reason(error), "the port may not speak TLS: is the proxy http://?"),
+    }
+}
+
+/// rustls shows the names of a certificate in the words of its types: `DnsName("a.example")`.
+fn bare_name(shown: &str) -> &str {
+    shown.split('"').nth(1).unwrap_or(shown)
+}
+
+fn no_socks(error: &SocksError) -> (String, &'static str) {
+    const TARGET: &str =
+        "the proxy could not reach the target: is its name right, is it up, does it listen on this port?";
+    const RULES: &str = "the proxy's rules forbid this host or port";
+    const NO_SOCKS: &str = "the port belongs to something else than a SOCKS proxy of this version";
+    let (words, hint) = match error {
+        SocksError::Refused(Refused::Five(code)) => {
+            let (words, hint) = match code {
+                1 => ("general failure", TARGET),
+                2 => ("not allowed by its rules", RULES),
+                3 => ("network unreachable", TARGET),
+                4 => ("host unreachable", TARGET),
+                5 => ("connection refused by the target", TARGET),
+                6 => ("time to live expired", TARGET),
+                7 => ("command not supported", "it makes no tunnels"),
+                8 => (
+                    "address type not supported",
+                    "it may know no names, or no IPv6: try an address, or another proxy",
+                ),
+                _ => ("a code that RFC 1928 does not have", "the proxy failed: its log says why"),
+            };
+            return (format!("SOCKS5 reply {code}: {words}"), hint);
+        }
+        SocksError::Refused(Refused::Four(code)) => {
+            let (words, hint) = match code {
+                92 => ("it cannot ask identd who we are", "it wants an identd on this machine"),
+                93 => {
+                    ("identd and the user-id differ", "--proxy-user NAME must be the name that identd says")
+                }
+                _ => ("rejected or failed", TARGET),
+            };
+            return (format!("SOCKS4 reply {code}: {words}"), hint);
+        }
+        SocksError::Methods => (
+            "the proxy accepts none of the methods we have: none, and name with password",
+            "it may want GSSAPI, which wimble does not speak to SOCKS proxies; or it refuses this machine",
+        ),
+        SocksError::Login => (
+            "the proxy refused the name and password",
+            "check both; they are not sent again, as accounts get locked that way",
+        ),
+        SocksError::Nonsense(bytes) => {
+            let shown = String::from_utf8_lossy(bytes);
+            return (format!("not a SOCKS answer: {shown:?}"), NO_SOCKS);
+        }
+        SocksError::Unspeakable => (
+            "this target cannot be said to it",
+            "SOCKS4 has no IPv6, SOCKS5 no names beyond 255 bytes: try socks5://",
+        ),
+        SocksError::Closed | SocksError::Truncated => return (error.to_string(), NO_SOCKS),
+    };
+    (words.into(), hint)
 }
 
 /// What is wrong with a certificate, in words and numbers.

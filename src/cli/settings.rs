@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
 use super::credentials::{self, CredentialsError};
@@ -20,6 +20,7 @@ use crate::mode::serve::Serve;
 use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
 use crate::net::names::Names;
+use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
 use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
@@ -64,8 +65,10 @@ pub(super) enum SettingsError {
     Credentials(#[from] CredentialsError),
     #[error("--sni: {0:?} is not a name")]
     Sni(String),
-    #[error("--cacert {file}: {why}")]
-    CaCert { file: String, why: String },
+    #[error("{option} {file}: {why}")]
+    Pem { option: &'static str, file: String, why: String },
+    #[error("--proxy: direct can't be one of several")]
+    DirectInChain,
     #[error("{place} is not on loopback: --auth-file or --allow must say who may use it")]
     OpenProxy { place: Place },
     #[error("{place}: {error}")]
@@ -144,7 +147,7 @@ fn check(
     } else {
         let trust = match &args.cacert {
             _ if args.insecure => Trust::Insecure,
-            Some(file) => Trust::Anchors(anchors(file)?),
+            Some(file) => Trust::Anchors(certificates("--cacert", file)?),
             None => Trust::Stores,
         };
         Some(TlsProbe { sni: args.sni.map(sni).transpose()?, alpn: args.alpn, trust })
@@ -190,8 +193,8 @@ fn proxy(
     if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
     }
-    if let (Some(_), Proxy::Via(uri)) = (&args.proxy, &routes.proxy)
-        && uri.password.is_some()
+    if let (false, Proxy::Via(proxies)) = (args.proxy.is_empty(), &routes.proxy)
+        && proxies.iter().any(|proxy| proxy.password.is_some())
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
     }
@@ -220,6 +223,7 @@ fn proxy(
         names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },
         fields: RequestFields::new(user_agent.into_iter().chain(headers)),
+        tls: tls(args)?,
         auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },
         logins,
         service: args.proxy_spn.clone(),
@@ -236,9 +240,8 @@ fn routes(
     targets: &[Authority],
     variables: Variables<'_>,
 ) -> Result<route::Policy, SettingsError> {
-    if let Some(text) = &args.proxy {
-        let proxy = text.parse().map_err(SettingsError::Proxy)?;
-        return Ok(route::Policy { proxy, exempt: NoProxy::default() });
+    if !args.proxy.is_empty() {
+        return Ok(route::Policy { proxy: chain(&args.proxy)?, exempt: NoProxy::default() });
     }
     if let Some((policy, variable)) = env::policy(variables).map_err(SettingsError::Variable)? {
         tracing::debug!("the proxy is from {variable}");
@@ -251,11 +254,53 @@ fn routes(
     Err(SettingsError::NoProxy)
 }
 
-fn anchors(file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-    let failed = |why: String| SettingsError::CaCert { file: file.display().to_string(), why };
+/// `--proxy`, once or several times.
+fn chain(texts: &[String]) -> Result<Proxy, SettingsError> {
+    let mut chain = Vec::new();
+    for text in texts {
+        match text.parse().map_err(SettingsError::Proxy)? {
+            Proxy::Direct if texts.len() == 1 => return Ok(Proxy::Direct),
+            Proxy::Direct => return Err(SettingsError::DirectInChain),
+            Proxy::Via(proxies) => chain.extend(proxies),
+        }
+    }
+    Ok(Proxy::Via(chain))
+}
+
+/// How TLS is spoken to proxies. The system's store is read when it is needed, files are now.
+fn tls(args: &ProxyArgs) -> Result<trust::Tls, SettingsError> {
+    let trust = match &args.proxy_cacert {
+        _ if args.proxy_insecure => trust::Trust::Danger,
+        Some(file) => trust::Trust::Anchors(certificates("--proxy-cacert", file)?),
+        None => trust::Trust::System,
+    };
+    let identity = match &args.proxy_cert {
+        Some(file) => Some(identity(file, args.proxy_key.as_deref())?),
+        None => None,
+    };
+    Ok(trust::Tls::new(trust, identity))
+}
+
+fn identity(certificate: &Path, key: Option<&Path>) -> Result<trust::Identity, SettingsError> {
+    let chain = certificates("--proxy-cert", certificate)?;
+    let (option, file) = key.map_or(("--proxy-cert", certificate), |key| ("--proxy-key", key));
+    let key = credentials::private(file)?;
+    let failed = |why: &str| SettingsError::Pem { option, file: file.display().to_string(), why: why.into() };
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| {
+        failed(if key.expose().contains("ENCRYPTED") {
+            "its key is encrypted; openssl pkey -in FILE -out NEW takes the password away"
+        } else {
+            "no private key in it"
+        })
+    })?;
+    Ok(trust::Identity { chain, key })
+}
+
+fn certificates(option: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+    let failed = |why: String| SettingsError::Pem { option, file: file.display().to_string(), why };
     let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
-    let anchors: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| failed(error.to_string()))?;
-    if anchors.is_empty() { Err(failed("no certificate in it".into())) } else { Ok(anchors) }
+    if found.is_empty() { Err(failed("no certificate in it".into())) } else { Ok(found) }
 }

@@ -6,7 +6,12 @@
 use std::fmt::Debug;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes};
+
+use super::stream::Stream;
 
 /// A way for bytes, both ways, that is no bare socket.
 ///
@@ -52,4 +57,61 @@ pub trait Channel: Debug + Send + Sync {
 
     /// Makes the coming close a break, not an end.
     fn reset_on_close(&self);
+}
+
+/// A stream before whose bytes others come, which were read already.
+#[derive(Debug)]
+pub(super) struct Preceded {
+    early: Mutex<Bytes>,
+    inner: Stream,
+}
+
+impl Preceded {
+    pub(super) fn new(early: Bytes, inner: Stream) -> Self {
+        Self { early: Mutex::new(early), inner }
+    }
+
+    fn early(&self) -> MutexGuard<'_, Bytes> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Channel for Preceded {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.early().is_empty() { self.inner.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut early = self.early();
+        if early.is_empty() {
+            return self.inner.try_read(buffer);
+        }
+        let some = early.len().min(buffer.len());
+        early.copy_to_slice(&mut buffer[..some]);
+        Ok(some)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_write_ready(cx)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.try_write(bytes)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_flush_out(cx)
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.inner.finish()
+    }
+
+    fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
+        Box::pin(self.inner.broken())
+    }
+
+    fn reset_on_close(&self) {
+        self.inner.reset_on_close();
+    }
 }

@@ -5,6 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::proto::{Handshake, HandshakeError, Step};
 
 /// One read: a head fits nearly always, and no more than a page of memory is touched for it.
@@ -43,6 +44,16 @@ impl Wire for TcpStream {
     }
 }
 
+/// A channel lets nobody look at its bytes: what stands behind the response comes out as early.
+impl Wire for Stream {
+    async fn take(&mut self, handshake: &Handshake, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => Wire::take(socket, handshake, buffer).await,
+            Self::Unix(_) | Self::Channel(_) => self.read_buf(buffer).await,
+        }
+    }
+}
+
 /// Sends and reads until the handshake wants something that is not sending or reading.
 ///
 /// # Errors
@@ -57,7 +68,12 @@ pub async fn drive(handshake: &mut Handshake, stream: &mut impl Wire) -> Result<
         })?;
         match step {
             // An answer may have come before the connection broke: reading tells (Q20).
-            Step::Transmit(request) => broken = stream.write_all(&request).await.err(),
+            Step::Transmit(request) => {
+                broken = match stream.write_all(&request).await {
+                    Ok(()) => stream.flush().await.err(),
+                    Err(error) => Some(error),
+                };
+            }
             Step::Receive => {
                 buffer.clear();
                 match stream.take(handshake, &mut buffer).await {

@@ -237,9 +237,9 @@ impl Session {
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.plain = false,
-                Err(error) => {
+                Err(_) => {
                     self.ended = true;
-                    return if read > 0 { Ok(read) } else { Err(error) };
+                    return if read > 0 { Ok(read) } else { Err(cut()) };
                 }
             }
             if !self.held.is_empty() {
@@ -330,6 +330,11 @@ impl Session {
             let _flushed_later = self.send(inner);
         }
     }
+}
+
+/// RFC 8446 §6.1: an end that the peer did not announce may be somebody else's doing.
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without TLS's close_notify")
 }
 
 /// The stream below, as rustls writes to it.

@@ -16,7 +16,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::channel::Channel;
+use super::channel::{Channel, Preceded};
 
 /// A way for bytes, both ways.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl Stream {
     }
 
     /// The socket that it is, if it is one.
-    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
@@ -243,6 +243,13 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.finish()?;
         self.poll_flush_out(cx)
+    }
+}
+
+impl Stream {
+    /// Puts `early` before what is read.
+    pub fn preceded_by(self, early: Bytes) -> Self {
+        if early.is_empty() { self } else { Self::Channel(Box::new(Preceded::new(early, self))) }
     }
 }
 

@@ -16,6 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::tls::provider;
+use crate::authority::Host;
 
 /// Whose certificates are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +90,18 @@ impl Shared {
             None => Ok(config.with_no_client_auth()),
             Some(Identity { chain, key }) => config.with_client_auth_cert(chain.clone(), key.clone_key()),
         }
+    }
+}
+
+/// The name that a proxy's certificate has to have; an address is compared too, but not sent.
+///
+/// # Errors
+/// No certificate can have it.
+pub fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
+    match host {
+        Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+        Host::Name(name) => ServerName::try_from(name.strip_suffix('.').unwrap_or(name).to_owned())
+            .map_err(|_| Error::General("its name is none that a certificate can have".into())),
     }
 }
 

@@ -270,7 +270,11 @@ mod tests {
 
     /// Runs a client against these answers, in pieces of these sizes; what it sent, what came of it,
     /// and what was left of the answers.
-    fn run(mut client: Client, answers: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Result<(), SocksError>, Vec<u8>) {
+    fn run(
+        mut client: Client,
+        answers: &[u8],
+        cuts: &[usize],
+    ) -> (Vec<Vec<u8>>, Result<(), SocksError>, Vec<u8>) {
         let (mut sent, mut rest, mut cuts) = (Vec::new(), answers, cuts.iter().cycle());
         let outcome = loop {
             match client.step() {

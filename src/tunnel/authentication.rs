@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{Config, Question};
+use super::{Config, Logins, Question};
 use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
 use crate::authority::{Authority, Host};
 use crate::proto::content::Persistence;
@@ -15,7 +15,7 @@ use crate::secret::Login;
 
 /// The authentication of one exchange.
 pub(super) struct Authentication<'a> {
-    config: &'a Config,
+    logins: &'a Logins,
     proxy: &'a Authority,
     authenticator: Authenticator,
     #[cfg(feature = "negotiate")]
@@ -44,10 +44,11 @@ impl<'a> Authentication<'a> {
             Host::Address(address) => format!("HTTP@{address}"),
         });
         let audience = Audience { target: target.to_string(), service: service.clone() };
+        let logins = config.logins.of(proxy);
         Self {
-            config,
+            logins,
             proxy,
-            authenticator: config.logins.authenticator(config.auth, proxy, audience),
+            authenticator: logins.authenticator(config.auth, proxy, audience),
             #[cfg(feature = "negotiate")]
             kerberos: super::kerberos::Kerberos::new(service),
             deadline: Instant::now() + config.proxy_timeout,
@@ -70,7 +71,7 @@ impl<'a> Authentication<'a> {
         let answer = self.authenticator.answer(challenges, persists, &fresh()?);
         let resolved = self.resolve(answer).await;
         if let Err(Stopped::GaveUp(GiveUp::Refused)) = resolved {
-            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+            self.logins.remember_refusal(self.authenticator.has_refused_ticket());
         }
         resolved
     }
@@ -79,7 +80,7 @@ impl<'a> Authentication<'a> {
     pub(super) fn is_refused_by(&mut self, status: Status) -> bool {
         let refused = status == Status::UNAUTHORIZED && self.authenticator.turned_away();
         if refused {
-            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+            self.logins.remember_refusal(self.authenticator.has_refused_ticket());
         }
         refused
     }
@@ -132,10 +133,8 @@ impl<'a> Authentication<'a> {
     }
 
     async fn ask(&mut self, question: Question) -> Option<Login> {
-        let ask = self.config.logins.ask.clone()?;
         let asked = Instant::now();
-        // A prompt blocks; a task that panics has no answer.
-        let login = tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten();
+        let login = self.logins.ask(question).await;
         self.deadline += asked.elapsed();
         login
     }

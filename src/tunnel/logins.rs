@@ -29,7 +29,9 @@ pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Logins {
     known: Option<Login>,
-    pub(super) ask: Option<Ask>,
+    ask: Option<Ask>,
+    /// Those of proxies that have their own.
+    own: Arc<HashMap<Authority, Self>>,
     learnt: Arc<Mutex<Learnt>>,
 }
 
@@ -60,6 +62,28 @@ impl Logins {
     /// Whatever is answered when a proxy asks.
     pub fn asked(ask: Ask) -> Self {
         Self { ask: Some(ask), ..Self::default() }
+    }
+
+    /// These, but for the proxies that have logins of their own.
+    pub fn but(self, own: HashMap<Authority, Self>) -> Self {
+        Self { own: Arc::new(own), ..self }
+    }
+
+    /// Those for this proxy.
+    pub(super) fn of(&self, proxy: &Authority) -> &Self {
+        self.own.get(proxy).unwrap_or(self)
+    }
+
+    /// What is known without asking.
+    pub(super) fn at_hand(&self) -> Option<&Login> {
+        self.known.as_ref()
+    }
+
+    /// Asks whoever has a login; a prompt blocks.
+    pub(super) async fn ask(&self, question: Question) -> Option<Login> {
+        let ask = self.ask.clone()?;
+        // A task that panics has no answer.
+        tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten()
     }
 
     pub(super) fn authenticator(

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::authority::Authority;
+use crate::net::tls::Seen;
 use crate::proto::ResponseHead;
 
 /// A stage on the way to the target, in the order they are climbed.
@@ -11,6 +13,8 @@ pub enum Stage {
     Resolve,
     /// TCP to one of its addresses.
     Tcp,
+    /// TLS with a proxy.
+    ProxyTls,
     /// The CONNECT exchange.
     Connect,
     /// TLS with the target, inside the tunnel.
@@ -23,6 +27,7 @@ impl Stage {
         match self {
             Self::Resolve => "resolve",
             Self::Tcp => "tcp",
+            Self::ProxyTls => "proxy-tls",
             Self::Connect => "connect",
             Self::Tls => "tls",
         }
@@ -42,6 +47,13 @@ pub enum Facts<'a> {
         /// One of those resolved.
         address: SocketAddr,
     },
+    /// TLS with the proxy stands.
+    Secured {
+        /// What was seen of it.
+        seen: &'a Seen,
+    },
+    /// SOCKS: the tunnel stands.
+    Granted,
     /// The 2xx.
     Answered {
         /// Its head.
@@ -51,14 +63,15 @@ pub enum Facts<'a> {
 
 /// Watches a tunnel being opened. A stage ends when the next is entered, or the opening ends.
 pub trait Observer {
-    /// A stage begins.
-    fn entered(&mut self, stage: Stage);
+    /// A stage begins, with this proxy or target. Through several proxies the stages of each come
+    /// in turn.
+    fn entered(&mut self, stage: Stage, with: &Authority);
     /// Something was learnt in the present stage.
     fn learnt(&mut self, facts: Facts<'_>);
 }
 
 /// Nobody watches.
 impl Observer for () {
-    fn entered(&mut self, _: Stage) {}
+    fn entered(&mut self, _: Stage, _: &Authority) {}
     fn learnt(&mut self, _: Facts<'_>) {}
 }

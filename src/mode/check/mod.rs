@@ -17,7 +17,7 @@ use crate::authority::{Authority, Host};
 use crate::net::stream::Prefixed;
 use crate::net::tls;
 use crate::proto::{ResponseHead, Status};
-use crate::route::{self, Route};
+use crate::route::{self, Protocol, ProxyUri, Route};
 use crate::tunnel::{self, Facts, Observer, Stage};
 
 /// What to check, and how.
@@ -69,6 +69,8 @@ pub enum StageStatus {
 pub struct StageReport {
     /// Which one.
     pub stage: Stage,
+    /// Which proxy or target it is with.
+    pub with: Authority,
     /// What became of it.
     pub status: StageStatus,
     /// How long it took; `None` where it was skipped.
@@ -77,6 +79,8 @@ pub struct StageReport {
     pub addresses: Vec<SocketAddr>,
     /// The address that answered (`tcp`).
     pub address: Option<SocketAddr>,
+    /// What was seen of the proxy's TLS (`proxy-tls`).
+    pub secured: Option<tls::Seen>,
     /// The proxy's final status and reason phrase (`connect`).
     pub answer: Option<(Status, String)>,
 }
@@ -142,14 +146,14 @@ pub async fn run(job: &Check, target: &Authority) -> Report {
         target: target.clone(),
         proxy: match &route {
             Route::Direct => None,
-            Route::Via(proxy) => Some(proxy.authority.clone()),
+            Route::Via(proxies) => proxies.last().map(|proxy| proxy.authority.clone()),
         },
         stages: Vec::new(),
         tls: None,
         failure: None,
     };
     report.failure = walk(job, target, &route, &mut ladder, &mut report.tls).await.err();
-    report.stages = ladder.finish(job, &route, report.failure.is_some());
+    report.stages = ladder.finish(job, target, &route, report.failure.is_some());
     report
 }
 
@@ -165,7 +169,7 @@ async fn walk(
     let (early, stream) = tunnel.into_early_and_stream();
     let name = probe.sni.clone().unwrap_or_else(|| server_name(target.host()));
 
-    ladder.entered(Stage::Tls);
+    ladder.entered(Stage::Tls, target);
     let patience = job.config.connect_timeout;
     let look = tls::look(Prefixed::new(early, stream), name.clone(), &probe.alpn);
     let (seen, error) = match tokio::time::timeout(patience, look).await {
@@ -226,27 +230,41 @@ impl Ladder {
         }
     }
 
-    fn finish(mut self, job: &Check, route: &Route, failed: bool) -> Vec<StageReport> {
+    fn finish(mut self, job: &Check, target: &Authority, route: &Route, failed: bool) -> Vec<StageReport> {
         self.leave();
         if let (true, Some(last)) = (failed, self.stages.last_mut()) {
             last.status = StageStatus::Failed;
         }
-        let applies = |stage: &Stage| match stage {
-            Stage::Resolve | Stage::Tcp => true,
-            Stage::Connect => matches!(route, Route::Via(_)),
-            Stage::Tls => job.tls.is_some(),
-        };
-        let all = [Stage::Resolve, Stage::Tcp, Stage::Connect, Stage::Tls];
-        for stage in all.into_iter().filter(applies).skip(self.stages.len()) {
-            self.stages.push(StageReport { status: StageStatus::Skipped, took: None, ..rung(stage) });
+        for (stage, with) in stages(job, target, route).into_iter().skip(self.stages.len()) {
+            self.stages.push(StageReport { status: StageStatus::Skipped, took: None, ..rung(stage, &with) });
         }
         self.stages
     }
 }
 
-fn rung(stage: Stage) -> StageReport {
+/// The stages that a way has, and with whom.
+fn stages(job: &Check, target: &Authority, route: &Route) -> Vec<(Stage, Authority)> {
+    let proxies: &[ProxyUri] = match route {
+        Route::Direct => &[],
+        Route::Via(proxies) => proxies,
+    };
+    let first = proxies.first().map_or(target, |proxy| &proxy.authority);
+    let mut stages = vec![(Stage::Resolve, first.clone()), (Stage::Tcp, first.clone())];
+    for proxy in proxies {
+        if proxy.protocol == Protocol::Https {
+            stages.push((Stage::ProxyTls, proxy.authority.clone()));
+        }
+        stages.push((Stage::Connect, proxy.authority.clone()));
+    }
+    stages.extend(job.tls.is_some().then(|| (Stage::Tls, target.clone())));
+    stages
+}
+
+fn rung(stage: Stage, with: &Authority) -> StageReport {
     StageReport {
         stage,
+        with: with.clone(),
+        secured: None,
         status: StageStatus::Ok,
         took: Some(Duration::ZERO),
         addresses: Vec::new(),
@@ -256,9 +274,9 @@ fn rung(stage: Stage) -> StageReport {
 }
 
 impl Observer for Ladder {
-    fn entered(&mut self, stage: Stage) {
+    fn entered(&mut self, stage: Stage, with: &Authority) {
         self.leave();
-        self.stages.push(rung(stage));
+        self.stages.push(rung(stage, with));
         self.since = Some(Instant::now());
     }
 
@@ -267,6 +285,8 @@ impl Observer for Ladder {
         match facts {
             Facts::Resolved { addresses } => stage.addresses = addresses.to_vec(),
             Facts::Connected { address } => stage.address = Some(address),
+            Facts::Secured { seen } => stage.secured = Some(seen.clone()),
+            Facts::Granted => {}
             Facts::Answered { response: ResponseHead { status, reason, .. } } => {
                 stage.answer = Some((*status, reason.clone()));
             }

@@ -73,6 +73,7 @@ fn learnt(report: &Report, stage: &StageReport) -> String {
         Stage::ProxyTls => stage.secured.as_ref().map(tls_facts).unwrap_or_default(),
         Stage::Connect => match &stage.answer {
             Some((status, reason)) => format!("{status} {reason}"),
+            None if stage.status == StageStatus::Ok => "granted".into(),
             None => String::new(),
         },
         Stage::Tls => report.tls.as_ref().map(|tls| tls_facts(&tls.seen)).unwrap_or_default(),

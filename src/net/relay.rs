@@ -34,7 +34,7 @@ thread_local! {
     static PIPES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Why a relay ended early. The other side has been reset.
+/// Why a relay ended early. The other side has been reset, but for an end that was not announced.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The client's connection broke.
@@ -80,6 +80,9 @@ pub fn relay(
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
         // The tunnel takes no more; what it still has for the client is carried first.
         let mut refused: Option<io::Error> = None;
+        // The tunnel ended without saying so. The client gets all that came, and an end; who
+        // reports hears of it. (Apache says nothing at the end of each of its tunnels.)
+        let mut unannounced: Option<io::Error> = None;
         // Made when they are needed first: few tunnels ever do.
         let mut client_left: Option<Left<'_>> = (!client.is_socket()).then(|| client.left());
         let mut client_broke: Option<Broken<'_>> = None;
@@ -124,6 +127,14 @@ pub fn relay(
                         ending.target_ended(Instant::now());
                         progress = true;
                     }
+                    Poll::Ready(Err(Side::Source(error))) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        unannounced = Some(error);
+                        outbound = Direction::over(outbound.carried);
+                        client.finish().map_err(RelayError::Client)?;
+                        outbound.unflushed = true;
+                        ending.target_ended(Instant::now());
+                        progress = true;
+                    }
                     Poll::Ready(Err(Side::Source(error))) => {
                         return Poll::Ready(Err(RelayError::Tunnel(error)));
                     }
@@ -152,7 +163,10 @@ pub fn relay(
                     && let broken = tunnel_broke.get_or_insert_with(|| Box::pin(tunnel.broken()))
                     && let Poll::Ready(error) = broken.as_mut().poll(cx)
                 {
-                    return Poll::Ready(Err(RelayError::Unwanted(error)));
+                    return match unannounced {
+                        Some(_) => Poll::Ready(Ok(())),
+                        None => Poll::Ready(Err(RelayError::Unwanted(error))),
+                    };
                 }
                 let waiting = Waiting { inbound: inbound.is_blocked(), outbound: outbound.is_blocked() };
                 match ending.due(Instant::now(), waiting) {
@@ -194,6 +208,9 @@ pub fn relay(
             client.reset_on_close();
             tunnel.reset_on_close();
         })?;
+        if let Some(error) = unannounced {
+            return Err(RelayError::Tunnel(error));
+        }
         Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
     }
 }

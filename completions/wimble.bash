@@ -56,7 +56,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__check)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -80,6 +80,51 @@ _wimble() {
                     ;;
                 --user-agent)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-cacert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-cert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-key)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --proxy-user)
@@ -255,7 +300,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__connect)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -279,6 +324,51 @@ _wimble() {
                     ;;
                 --user-agent)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-cacert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-cert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-key)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --proxy-user)
@@ -363,7 +453,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__forward)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -387,6 +477,51 @@ _wimble() {
                     ;;
                 --user-agent)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-cacert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-cert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-key)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --proxy-user)

@@ -37,9 +37,12 @@ complete -c wimble -n "__fish_wimble_needs_command" -f -a "serve" -d 'A small CO
 complete -c wimble -n "__fish_wimble_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand connect" -s x -l proxy -d 'The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
@@ -51,7 +54,7 @@ ntlm\t'NTLM alone'
 negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
-complete -c wimble -n "__fish_wimble_using_subcommand connect" -l connect-timeout -d 'Limit for finding and connecting to the proxy (check: also for TLS with the target)' -r
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
@@ -59,6 +62,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -l idle-timeout -
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l linger -d 'Once the target has ended: how long stdin may be silent before it is left' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s q -l quiet -d 'Show nothing but errors'
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-insecure -d 'Accept any certificate of an https:// proxy: somebody in between can read and change everything'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s 4 -l ipv4 -d 'Use IPv4 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s 6 -l ipv6 -d 'Use IPv6 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l netrc -d 'Take the proxy\'s entry in the file that NETRC names, else ~/.netrc. NETRC alone is read too, when nothing else has a password'
@@ -66,9 +70,12 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -l fdpass -d 'Han
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand forward" -s x -l proxy -d 'The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
@@ -80,7 +87,7 @@ ntlm\t'NTLM alone'
 negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
-complete -c wimble -n "__fish_wimble_using_subcommand forward" -l connect-timeout -d 'Limit for finding and connecting to the proxy (check: also for TLS with the target)' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
@@ -91,15 +98,19 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -l spare-max-age 
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s q -l quiet -d 'Show nothing but errors'
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-insecure -d 'Accept any certificate of an https:// proxy: somebody in between can read and change everything'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s 4 -l ipv4 -d 'Use IPv4 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s 6 -l ipv6 -d 'Use IPv6 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l netrc -d 'Take the proxy\'s entry in the file that NETRC names, else ~/.netrc. NETRC alone is read too, when nothing else has a password'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand check" -s x -l proxy -d 'The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand check" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
@@ -111,7 +122,7 @@ ntlm\t'NTLM alone'
 negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l connect-timeout -d 'Limit for finding and connecting to the proxy (check: also for TLS with the target)' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l ports -d 'Ask the proxy for each of these ports of the one host, such as 22,80,8000-8100; the tunnels are not used' -r
@@ -131,6 +142,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -l warn-expiry -d '
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l save-chain -d 'Write the certificates as the target sent them, as PEM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s q -l quiet -d 'Show nothing but errors'
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-insecure -d 'Accept any certificate of an https:// proxy: somebody in between can read and change everything'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s 4 -l ipv4 -d 'Use IPv4 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s 6 -l ipv6 -d 'Use IPv6 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l netrc -d 'Take the proxy\'s entry in the file that NETRC names, else ~/.netrc. NETRC alone is read too, when nothing else has a password'

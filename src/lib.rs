@@ -25,7 +25,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let target = "host.example:22".parse()?;
-//! let route = wimble::route::Route::Via("http://proxy.example:3128".parse()?);
+//! let route = wimble::route::Route::Via(vec!["https://proxy.example".parse()?]);
 //! let tunnel = tunnel::open(&target, &route, &Config::default(), &mut ()).await?;
 //! // The target's first bytes may have come with the proxy's answer.
 //! let (early, stream) = tunnel.into_early_and_stream();

@@ -58,7 +58,7 @@ const CRATES: [(&str, &[&str], &str); 13] = [
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("hyper", &["net"], "who speaks HTTP to a target is net"),
     ("hdrhistogram", &["mode"], "times are counted by the one who takes them"),
-    ("x509_parser", &["mode"], "certificates are read by the one who reports them"),
+    ("x509_parser", &["net", "mode"], "certificates are read by who accepts them, and who reports them"),
 ];
 
 #[test]

@@ -14,6 +14,7 @@ mod memory;
 pub mod negotiate;
 #[cfg(feature = "ntlm")]
 pub mod ntlm;
+pub mod username;
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;

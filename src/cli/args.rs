@@ -399,10 +399,11 @@ pub(super) struct ServeArgs {
 // Finding the proxy, and getting past it. (No doc comment: clap would take it for the command's.)
 #[derive(Clone, Debug, Args)]
 pub(super) struct ProxyArgs {
-    /// The proxy: http://HOST:PORT, HOST:PORT, or direct for none. Else WIMBLE_PROXY, https_proxy,
-    /// HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy
+    /// The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct
+    /// is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY,
+    /// all_proxy or ALL_PROXY says, except for targets in no_proxy
     #[arg(short = 'x', long, value_name = "URL", help_heading = "Proxy", value_hint = ValueHint::Url)]
-    pub(super) proxy: Option<String>,
+    pub(super) proxy: Vec<String>,
 
     /// Add a header to the CONNECT request; repeatable
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
@@ -411,6 +412,25 @@ pub(super) struct ProxyArgs {
     /// What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]
     #[arg(long, value_name = "TEXT", help_heading = "Proxy")]
     pub(super) user_agent: Option<String>,
+
+    /// Trust the certificates in this PEM file for an https:// proxy, and no others
+    #[arg(long, value_name = "FILE", help_heading = "TLS with the proxy", value_hint = ValueHint::FilePath)]
+    pub(super) proxy_cacert: Option<PathBuf>,
+
+    /// Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it
+    #[arg(long, value_name = "FILE", help_heading = "TLS with the proxy", value_hint = ValueHint::FilePath)]
+    pub(super) proxy_cert: Option<PathBuf>,
+
+    /// The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]
+    #[arg(
+        long, value_name = "FILE", requires = "proxy_cert", help_heading = "TLS with the proxy",
+        value_hint = ValueHint::FilePath
+    )]
+    pub(super) proxy_key: Option<PathBuf>,
+
+    /// Accept any certificate of an https:// proxy: somebody in between can read and change everything
+    #[arg(long, conflicts_with = "proxy_cacert", help_heading = "TLS with the proxy")]
+    pub(super) proxy_insecure: bool,
 
     /// Use IPv4 alone to reach the proxy
     #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Proxy")]
@@ -461,7 +481,7 @@ pub(super) struct ProxyArgs {
     )]
     pub(super) proxy_spn: Option<String>,
 
-    /// Limit for finding and connecting to the proxy (check: also for TLS with the target)
+    /// Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::limit, help_heading = "Time")]
     pub(super) connect_timeout: Duration,
 
@@ -478,9 +498,13 @@ pub(super) struct ProxyArgs {
 impl Default for ProxyArgs {
     fn default() -> Self {
         Self {
-            proxy: None,
+            proxy: Vec::new(),
             proxy_header: Vec::new(),
             user_agent: None,
+            proxy_cacert: None,
+            proxy_cert: None,
+            proxy_key: None,
+            proxy_insecure: false,
             ipv4: false,
             ipv6: false,
             proxy_user: None,

@@ -6,6 +6,7 @@ use crate::net::bridge::BridgeError;
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::proto::head::Class;
+use crate::proto::socks::{Refusal, SocksError};
 use crate::tunnel::{Cause, Error, LookUpError};
 
 /// What went wrong, as far as a script cares.
@@ -15,6 +16,7 @@ pub(super) enum Kind {
     Usage,
     Resolve,
     Unreachable,
+    ProxyTls,
     Auth,
     Refused,
     Gateway,
@@ -32,6 +34,7 @@ impl Kind {
             Self::Usage => 2,
             Self::Resolve => 3,
             Self::Unreachable => 4,
+            Self::ProxyTls => 5,
             Self::Auth => 6,
             Self::Refused => 7,
             Self::Gateway => 8,
@@ -49,6 +52,7 @@ impl Kind {
             Self::Usage => "usage",
             Self::Resolve => "resolve",
             Self::Unreachable => "unreachable",
+            Self::ProxyTls => "proxy-tls",
             Self::Auth => "auth",
             Self::Refused => "refused",
             Self::Gateway => "gateway",
@@ -70,6 +74,9 @@ impl Classified for Error {
         match &self.cause {
             Cause::Resolve(_) => Kind::Resolve,
             Cause::Unreachable(_) | Cause::Closed | Cause::Broken(_) => Kind::Unreachable,
+            Cause::Tls { .. } => Kind::ProxyTls,
+            Cause::Socks(error) => error.kind(),
+            Cause::NoSocksLogin => Kind::Auth,
             Cause::Timeout(_) => Kind::Timeout,
             Cause::Nonsense(_) => Kind::Protocol,
             Cause::Unauthenticated { .. } | Cause::Impostor | Cause::LookUp(LookUpError::Failed(_)) => {
@@ -82,6 +89,22 @@ impl Classified for Error {
                 Class::ServerError => Kind::Gateway,
                 Class::Interim | Class::Success => Kind::Protocol,
             },
+        }
+    }
+}
+
+impl Classified for SocksError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Methods | Self::Login => Kind::Auth,
+            // RFC 1928 §6: 2 is the ruleset, 7 and 8 what the proxy can't do; the others are about
+            // the target. SOCKS4's 92 and 93 are about who we are.
+            Self::Refused(Refusal::Five(2 | 7 | 8)) => Kind::Refused,
+            Self::Refused(Refusal::Five(_)) => Kind::Gateway,
+            Self::Refused(Refusal::Four(92 | 93)) => Kind::Auth,
+            Self::Refused(Refusal::Four(_)) | Self::Unspeakable => Kind::Refused,
+            Self::Nonsense(_) | Self::Truncated => Kind::Protocol,
+            Self::Closed => Kind::Unreachable,
         }
     }
 }
@@ -101,7 +124,7 @@ impl Classified for ConnectError {
         match self {
             Self::Tunnel(error) => error.kind(),
             Self::Bridge(error) => error.kind(),
-            Self::NoParent => Kind::Usage,
+            Self::NoParent | Self::NoSocket => Kind::Usage,
             Self::TooEarly(_) => Kind::Protocol,
             Self::HandOver(_) | Self::System(_) => Kind::Local,
         }

@@ -4,7 +4,7 @@
 use super::settings::Variables;
 use crate::authority::Authority;
 use crate::route::env::{NO_PROXY_VARIABLES, PROXY_VARIABLES};
-use crate::route::{NoProxy, Policy, Proxy, Route};
+use crate::route::{NoProxy, Policy, Proxy, ProxyUri, Route};
 
 /// What named the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +66,12 @@ impl Explanation {
     pub(super) fn at_length(&self, target: &Authority) -> Vec<(String, String)> {
         let mut lines = Vec::new();
         let mut say = |name: &str, text: String| lines.push((name.to_owned(), text));
-        let named = match &self.proxy {
+        let decided = match &self.proxy {
             Proxy::Direct => "direct".to_owned(),
-            Proxy::Via(uri) => uri.authority.to_string(),
+            Proxy::Via(proxies) => named(proxies),
         };
         if let Origin::Option(option) = self.origin {
-            say(option, format!("{named}: an option decides, for every target"));
+            say(option, format!("{decided}: an option decides, for every target"));
             let other =
                 |(name, url): &(&str, Option<String>)| url.as_ref().map(|url| format!("{name}={url}"));
             let passed_over: Vec<_> = self.variables.iter().filter_map(other).collect();
@@ -105,18 +105,23 @@ impl Explanation {
             "so",
             match policy.route(target) {
                 Route::Direct => format!("{target} is reached without a proxy"),
-                Route::Via(proxy) => format!("{target} is reached through {}", proxy.authority),
+                Route::Via(proxies) => format!("{target} is reached through {}", named(&proxies)),
             },
         );
         lines
     }
 }
 
+/// The proxies of a way without their userinfo, nearest first.
+fn named(proxies: &[ProxyUri]) -> String {
+    proxies.iter().map(|proxy| proxy.authority.to_string()).collect::<Vec<_>>().join(", then ")
+}
+
 /// A URL without its userinfo.
 fn masked(url: &str) -> String {
     match url.parse::<Proxy>() {
         Ok(Proxy::Direct) => "direct".into(),
-        Ok(Proxy::Via(uri)) => uri.authority.to_string(),
+        Ok(Proxy::Via(proxies)) => named(&proxies),
         // Not the one that decides: that would have been an error. It may be anything, a password too.
         Err(_) => "(not a proxy)".into(),
     }

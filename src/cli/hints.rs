@@ -19,7 +19,7 @@ macro_rules! causes {
             }
 
             /// What to try next.
-            pub(super) fn hint(self) -> &'static str {
+            pub(super) const fn hint(self) -> &'static str {
                 match self {
                     $(Self::$variant => $hint,)*
                 }
@@ -167,6 +167,26 @@ causes! {
         "the target needs a certificate that is signed with SHA-256"
     Untrusted "untrusted"
         "--insecure goes on all the same"
+
+    // TLS with the proxy, and SOCKS.
+    ProxyTlsSilent "proxy-tls-silent"
+        "the proxy does not go on with TLS: is it http://?"
+    ProxyWithoutTls "proxy-without-tls"
+        "this port speaks no TLS: is the proxy http://?"
+    ProxyUntrusted "proxy-untrusted"
+        "--proxy-cacert FILE trusts a private issuer; an unknown one may be somebody in between"
+    ProxyWantsCertificate "proxy-wants-certificate"
+        "give --proxy-cert FILE and --proxy-key FILE, of a certificate that it accepts"
+    ProxyTlsFailed "proxy-tls-failed"
+        "it may speak no TLS that is still safe: openssl s_client -connect HOST:PORT shows more"
+    SocksRefused "socks-refused"
+        "SOCKS does not say more: is the target's name right, is it up, does it listen on this port?"
+    SocksMethods "socks-methods"
+        "it may want GSSAPI, which wimble does not speak to SOCKS proxies; or it refuses this machine"
+    SocksUnspeakable "socks-unspeakable"
+        "SOCKS4 has no IPv6, SOCKS5 no names beyond 255 bytes: try socks5://"
+    NotSocks "not-socks"
+        "the port belongs to something else than a SOCKS proxy of this version"
 
     // The request.
     HttpSilent "http-silent"

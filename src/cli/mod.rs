@@ -11,9 +11,11 @@ mod explain;
 mod hints;
 mod log;
 mod prompt;
+mod proxy_tls;
 mod quick;
 mod report;
 mod settings;
+mod socks;
 mod unanswered;
 mod words;
 

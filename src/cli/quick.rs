@@ -31,7 +31,7 @@ pub(super) fn read(argv: &[OsString]) -> Option<Cli> {
     if !(1..=2).contains(&target.len()) {
         return None;
     }
-    let proxy = ProxyArgs { proxy, ..ProxyArgs::default() };
+    let proxy = ProxyArgs { proxy: proxy.into_iter().collect(), ..ProxyArgs::default() };
     let mut relay = RelayArgs::default();
     relay.half_close_delay = half_close.unwrap_or(relay.half_close_delay);
     let connect = ConnectArgs { target, proxy, fdpass: false, relay, linger: ConnectArgs::LINGER };

@@ -15,7 +15,7 @@ use super::credentials::keyring::KeyringError;
 use super::exit::{Classified as _, Kind};
 use super::hints::Detail;
 use super::settings::{SettingsError, Warning};
-use super::unanswered;
+use super::{proxy_tls, socks, unanswered};
 use crate::authority::Authority;
 use crate::mode::connect::ConnectError;
 use crate::mode::{PlaceError, SessionError, Watch};
@@ -251,9 +251,9 @@ pub(super) fn settings(error: &SettingsError) -> Told {
                 "give --proxy http://HOST:PORT (or --proxy direct), or set WIMBLE_PROXY, https_proxy or all_proxy",
             ),
         SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
-            .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
+            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
-            .hint("a proxy is http://HOST:PORT or HOST:PORT; direct means none"),
+            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Target { .. }
         | SettingsError::Words
         | SettingsError::OneHost
@@ -261,7 +261,8 @@ pub(super) fn settings(error: &SettingsError) -> Told {
         | SettingsError::Header(_)
         | SettingsError::Credentials(_)
         | SettingsError::Sni(_)
-        | SettingsError::CaCert { .. }
+        | SettingsError::Pem { .. }
+        | SettingsError::DirectInChain
         | SettingsError::OpenProxy { .. }
         | SettingsError::Place { .. } => {
             let sentence = error.to_string();
@@ -302,6 +303,8 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
             format!("{bytes} bytes of {target} were read with the proxy's answer, and a socket can't take them back"),
         )
         .hint("leave --fdpass and ProxyUseFdpass out: a bridge delivers them"),
+        ConnectError::NoSocket => told("--fdpass", "the tunnel is no bare socket: wimble itself has to speak TLS with the proxy".into())
+            .hint("leave --fdpass and ProxyUseFdpass out: a bridge does it"),
         ConnectError::HandOver(error) => told("--fdpass", format!("the socket was not taken: {}", reason(error))),
         ConnectError::Bridge(BridgeError::OutputClosed) => return None,
         ConnectError::Bridge(BridgeError::Poll(error)) => told("poll", reason(error)),
@@ -349,10 +352,20 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             let (option, detail) = match error.stage {
                 Stage::Resolve => ("--connect-timeout", Detail::ResolverSilent),
                 Stage::Tcp => ("--connect-timeout", Detail::PacketsDropped),
+                Stage::ProxyTls => ("--connect-timeout", Detail::ProxyTlsSilent),
                 Stage::Connect | Stage::Tls | Stage::Http => ("--proxy-timeout", Detail::ProxySilent),
             };
             told(format!("no answer within {time:?} ({option})")).because(detail)
         }
+        Cause::Tls { error, first } => {
+            let (why, detail, hint) = proxy_tls::failed(error, first);
+            told(why).because(detail).hint(hint)
+        }
+        Cause::Socks(error) => {
+            let (why, detail, hint) = socks::failed(error);
+            told(why).because(detail).hint(hint)
+        }
+        Cause::NoSocksLogin => told("the proxy wants a name and password".into()).because(Detail::NoLogin),
         Cause::Closed => told("closed without an answer".into()).because(Detail::ClosedUnanswered),
         Cause::Broken(why) => told(reason(why)).because(Detail::BrokenUnanswered),
         Cause::Nonsense(why) => {
@@ -447,6 +460,7 @@ pub(super) fn reason(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use crate::auth::GiveUp;
+    use crate::proto::socks::SocksError;
 
     #[test]
     fn json_is_safe_to_look_at_and_still_the_same() {
@@ -461,11 +475,37 @@ mod tests {
         let peer = || Peer::Proxy("proxy:1".parse().expect("an authority"));
         let unreachable =
             || Cause::Unreachable(vec![(([192, 0, 2, 1], 1).into(), io::ErrorKind::HostUnreachable.into())]);
+        let tls = |error: rustls::Error| Cause::Tls { error: io::Error::other(error), first: Vec::new() };
         let slow = || Cause::Timeout(std::time::Duration::from_secs(1));
         for (stage, cause, detail) in [
             (Stage::Resolve, slow(), "resolver-silent"),
             (Stage::Tcp, slow(), "packets-dropped"),
             (Stage::Tcp, unreachable(), "no-way"),
+            (Stage::ProxyTls, slow(), "proxy-tls-silent"),
+            (Stage::Connect, Cause::Socks(SocksError::Methods), "socks-methods"),
+            (Stage::Connect, Cause::Socks(SocksError::Unspeakable), "socks-unspeakable"),
+            (Stage::Connect, Cause::Socks(SocksError::Nonsense(b"HTTP".to_vec())), "not-socks"),
+            (
+                Stage::Connect,
+                Cause::Socks(SocksError::Refused(crate::proto::socks::Refusal::Five(2))),
+                "socks-refused",
+            ),
+            (Stage::ProxyTls, tls(rustls::CertificateError::UnknownIssuer.into()), "proxy-untrusted"),
+            (
+                Stage::ProxyTls,
+                tls(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired)),
+                "proxy-wants-certificate",
+            ),
+            (
+                Stage::ProxyTls,
+                tls(rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure)),
+                "proxy-tls-failed",
+            ),
+            (
+                Stage::ProxyTls,
+                Cause::Tls { error: io::ErrorKind::InvalidData.into(), first: b"HTTP/1.1 400".to_vec() },
+                "proxy-without-tls",
+            ),
             (Stage::Connect, Cause::Impostor, "impostor"),
         ] {
             let told = tunnel(&tunnel::Error { stage, peer: peer(), cause }, None);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
 use super::check::{Plan, Scope, Way};
@@ -24,6 +24,7 @@ use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
 use crate::net::names::Names;
 use crate::net::probe::Probe;
+use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
 use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
@@ -79,8 +80,10 @@ pub(super) enum SettingsError {
     Credentials(#[from] CredentialsError),
     #[error("--sni: {0:?} is not a name")]
     Sni(String),
-    #[error("--cacert {file}: {why}")]
-    CaCert { file: String, why: String },
+    #[error("{option} {file}: {why}")]
+    Pem { option: &'static str, file: String, why: String },
+    #[error("--proxy: direct can't be one of several")]
+    DirectInChain,
     #[error("{place} is not on loopback: --auth-file or --allow must say who may use it")]
     OpenProxy { place: Place },
     #[error("{place}: {error}")]
@@ -103,7 +106,7 @@ pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Wa
         Command::Login(args) => login(args, variables)?,
         #[cfg(feature = "keyring")]
         Command::Logout(args) => {
-            let args = ProxyArgs { proxy: args.proxy, ..ProxyArgs::default() };
+            let args = ProxyArgs { proxy: args.proxy.into_iter().collect(), ..ProxyArgs::default() };
             Job::Logout { proxy: only_proxy(&args, variables)?.authority }
         }
     };
@@ -165,7 +168,7 @@ fn check(
     let alpn = if args.http.is_some() { vec!["http/1.1".into()] } else { args.alpn };
     let trust = match &args.cacert {
         _ if args.insecure => Trust::Insecure,
-        Some(file) => Trust::Anchors(anchors(file)?),
+        Some(file) => Trust::Anchors(certificates("--cacert", file)?),
         None => Trust::Stores,
     };
     let tls = TlsProbe {
@@ -186,7 +189,7 @@ fn check(
     let check = Check { routes, config, lookups, inside };
     let mut ways = vec![Way { explanation: Explanation::new(origin, &check.routes, variables), check }];
     if let Some(other) = &args.compare {
-        let typed = ProxyArgs { proxy: Some(other.clone()), ..args.proxy.clone() };
+        let typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
         let (routes, config, _) = proxy(&typed, &targets, variables, warnings, Curtain::new(false))?;
         let check = Check { routes, config, lookups, inside: ways[0].check.inside.clone() };
         let origin = Origin::Option("--compare");
@@ -250,7 +253,7 @@ fn serve(args: ServeArgs) -> Result<Serve, SettingsError> {
 #[cfg(feature = "keyring")]
 fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, SettingsError> {
     let args = ProxyArgs {
-        proxy: args.proxy,
+        proxy: args.proxy.into_iter().collect(),
         proxy_user: args.proxy_user,
         proxy_credentials: args.proxy_credentials,
         ..ProxyArgs::default()
@@ -264,8 +267,8 @@ fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, 
 #[cfg(feature = "keyring")]
 fn only_proxy(args: &ProxyArgs, variables: Variables<'_>) -> Result<route::ProxyUri, SettingsError> {
     match routes(args, &[], variables)?.0.proxy {
-        Proxy::Via(uri) => Ok(uri),
-        Proxy::Direct => Err(SettingsError::NoProxy),
+        Proxy::Via(mut proxies) if proxies.len() == 1 => Ok(proxies.remove(0)),
+        Proxy::Via(_) | Proxy::Direct => Err(SettingsError::NoProxy),
     }
 }
 
@@ -294,8 +297,8 @@ fn proxy(
     if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
     }
-    if let (Some(_), Proxy::Via(uri)) = (&args.proxy, &routes.proxy)
-        && uri.password.is_some()
+    if let (false, Proxy::Via(proxies)) = (args.proxy.is_empty(), &routes.proxy)
+        && proxies.iter().any(|proxy| proxy.password.is_some())
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
     }
@@ -316,6 +319,7 @@ fn proxy(
         names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },
         fields: RequestFields::new(user_agent.into_iter().chain(headers)),
+        tls: tls(args)?,
         auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },
         logins,
         service: args.proxy_spn.clone(),
@@ -341,8 +345,8 @@ fn routes(
     targets: &[Authority],
     variables: Variables<'_>,
 ) -> Result<(route::Policy, Origin), SettingsError> {
-    if let Some(text) = &args.proxy {
-        let proxy = text.parse().map_err(SettingsError::Proxy)?;
+    if !args.proxy.is_empty() {
+        let proxy = chain(&args.proxy)?;
         return Ok((route::Policy { proxy, exempt: NoProxy::default() }, Origin::Option("--proxy")));
     }
     if let Some((policy, variable)) = env::policy(variables).map_err(SettingsError::Variable)? {
@@ -356,11 +360,53 @@ fn routes(
     Err(SettingsError::NoProxy)
 }
 
-fn anchors(file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-    let failed = |why: String| SettingsError::CaCert { file: file.display().to_string(), why };
+/// `--proxy`, once or several times.
+fn chain(texts: &[String]) -> Result<Proxy, SettingsError> {
+    let mut chain = Vec::new();
+    for text in texts {
+        match text.parse().map_err(SettingsError::Proxy)? {
+            Proxy::Direct if texts.len() == 1 => return Ok(Proxy::Direct),
+            Proxy::Direct => return Err(SettingsError::DirectInChain),
+            Proxy::Via(proxies) => chain.extend(proxies),
+        }
+    }
+    Ok(Proxy::Via(chain))
+}
+
+/// How TLS is spoken to proxies. The system's store is read when it is needed, files are now.
+fn tls(args: &ProxyArgs) -> Result<trust::Tls, SettingsError> {
+    let trust = match &args.proxy_cacert {
+        _ if args.proxy_insecure => trust::Trust::Danger,
+        Some(file) => trust::Trust::Anchors(certificates("--proxy-cacert", file)?),
+        None => trust::Trust::System,
+    };
+    let identity = match &args.proxy_cert {
+        Some(file) => Some(identity(file, args.proxy_key.as_deref())?),
+        None => None,
+    };
+    Ok(trust::Tls::new(trust, identity))
+}
+
+fn identity(certificate: &Path, key: Option<&Path>) -> Result<trust::Identity, SettingsError> {
+    let chain = certificates("--proxy-cert", certificate)?;
+    let (option, file) = key.map_or(("--proxy-cert", certificate), |key| ("--proxy-key", key));
+    let key = credentials::private_file(file)?;
+    let failed = |why: &str| SettingsError::Pem { option, file: file.display().to_string(), why: why.into() };
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| {
+        failed(if key.contains("ENCRYPTED") {
+            "its key is encrypted; openssl pkey -in FILE -out NEW takes the password away"
+        } else {
+            "no private key in it"
+        })
+    })?;
+    Ok(trust::Identity { chain, key })
+}
+
+fn certificates(option: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+    let failed = |why: String| SettingsError::Pem { option, file: file.display().to_string(), why };
     let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
-    let anchors: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| failed(error.to_string()))?;
-    if anchors.is_empty() { Err(failed("no certificate in it".into())) } else { Ok(anchors) }
+    if found.is_empty() { Err(failed("no certificate in it".into())) } else { Ok(found) }
 }

@@ -6,11 +6,16 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use crate::authority::Authority;
 use crate::net::bridge::{BridgeError, Carried, bridge};
 use crate::net::ending::Patience;
 use crate::net::fdpass;
+use crate::net::relay::{Early, RelayError, relay};
+use crate::net::standard::Standard;
 use crate::net::stdio::Stdio;
+use crate::net::stream::Stream;
 use crate::{route, tunnel};
 
 /// What to bridge to, and how.
@@ -50,6 +55,9 @@ pub enum ConnectError {
     /// Bytes of the target were read already, which a socket that is handed over would lack.
     #[error("{0} bytes of the target came too early")]
     TooEarly(usize),
+    /// The tunnel is no bare socket: TLS with the proxy has to be spoken here.
+    #[error("the tunnel is not a bare socket")]
+    NoSocket,
     /// The parent did not take the socket.
     #[error("the socket was not taken")]
     HandOver(#[source] io::Error),
@@ -74,12 +82,28 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
     let route = job.routes.route(&job.target);
     let opened = runtime.block_on(async {
         let tunnel = tunnel::open(&job.target, &route, &job.config, &mut ()).await?;
-        let (early, stream) = tunnel.into_early_and_stream();
-        Ok::<_, ConnectError>((early, stream.into_std().map_err(ConnectError::System)?))
+        match tunnel.into_early_and_stream() {
+            (early, Stream::Tcp(stream)) => {
+                Ok((early, Way::Socket(stream.into_std().map_err(ConnectError::System)?)))
+            }
+            (early, stream) => Ok((early, Way::Channel(stream))),
+        }
     });
+    let (early, stream) = match (opened, job.carrier) {
+        (Ok((early, Way::Socket(stream))), _) => (early, stream),
+        (Ok((_, Way::Channel(_))), Carrier::Parent) => return Err(ConnectError::NoSocket),
+        (Ok((early, Way::Channel(stream))), Carrier::Bridge(patience)) => {
+            let carried = runtime.block_on(carry(early, stream, patience));
+            runtime.shutdown_background();
+            return carried;
+        }
+        (Err(error), _) => {
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
     // A resolver that hangs must not hold up the end of the process.
     runtime.shutdown_background();
-    let (early, stream) = opened?;
     let mut patience = match job.carrier {
         Carrier::Bridge(patience) => patience,
         Carrier::Parent if !early.is_empty() => return Err(ConnectError::TooEarly(early.len())),
@@ -90,12 +114,43 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
         }
     };
 
+    let stdio = stdio(&mut patience)?;
+    let carried = bridge(early, stream, stdio, patience)?;
+    tracing::debug!("{} bytes in, {} bytes out", carried.inbound, carried.outbound);
+    Ok(carried)
+}
+
+/// What the tunnel is made of.
+enum Way {
+    /// A bare socket: poll(2) and the kernel carry its bytes.
+    Socket(std::net::TcpStream),
+    /// Anything else: the relay that `forward` has too.
+    Channel(Stream),
+}
+
+async fn carry(early: Bytes, stream: Stream, mut patience: Patience) -> Result<Carried, ConnectError> {
+    let standard = Standard::new(stdio(&mut patience)?).map_err(ConnectError::System)?;
+    let early = Early { inbound: Bytes::new(), outbound: early };
+    let carried = match relay(Stream::Channel(Box::new(standard)), stream, early, patience).await {
+        Ok(carried) => carried,
+        // The target had ended before: it has had what it wanted.
+        Err(RelayError::Unwanted(_)) => return Ok(Carried::default()),
+        Err(RelayError::Tunnel(error)) => return Err(BridgeError::Cut(error).into()),
+        Err(RelayError::Idle) => return Err(BridgeError::Idle(patience.idle.unwrap_or_default()).into()),
+        Err(RelayError::Client(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return Err(BridgeError::OutputClosed.into());
+        }
+        Err(RelayError::Client(error)) => return Err(BridgeError::Output(error).into()),
+    };
+    tracing::debug!("{} bytes in, {} bytes out", carried.inbound, carried.outbound);
+    Ok(carried)
+}
+
+fn stdio(patience: &mut Patience) -> Result<Stdio, ConnectError> {
     let stdio = Stdio::inherited().map_err(ConnectError::System)?;
     if stdio.is_typed() {
         // On a terminal nobody should have to type an end of file: the target's end is the end.
         patience.linger = Some(std::time::Duration::ZERO);
     }
-    let carried = bridge(early, stream, stdio, patience)?;
-    tracing::debug!("{} bytes in, {} bytes out", carried.inbound, carried.outbound);
-    Ok(carried)
+    Ok(stdio)
 }

@@ -81,7 +81,7 @@ impl Sessions {
             return Err((Some(target), SessionError::Client(error)));
         }
         let (outbound, stream) = tunnel.into_early_and_stream();
-        Ok(Opened { client, tunnel: Stream::Tcp(stream), early: Early { inbound, outbound }, target })
+        Ok(Opened { client, tunnel: stream, early: Early { inbound, outbound }, target })
     }
 
     /// One that stands already, or a new one.
@@ -101,6 +101,9 @@ fn gateway_status(cause: &Cause) -> Status {
         Cause::Resolve(_)
         | Cause::Unreachable(_)
         | Cause::Closed
+        | Cause::Tls { .. }
+        | Cause::Socks(_)
+        | Cause::NoSocksLogin
         | Cause::Broken(_)
         | Cause::Nonsense(_)
         | Cause::Refused(_)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::proto::content::Excerpt;
 use crate::proto::{Handshake, HandshakeError, Step};
 
@@ -45,6 +46,16 @@ impl Wire for TcpStream {
     }
 }
 
+/// A channel lets nobody look at its bytes: what stands behind the response comes out as early.
+impl Wire for Stream {
+    async fn take(&mut self, handshake: &Handshake, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => Wire::take(socket, handshake, buffer).await,
+            Self::Unix(_) | Self::Channel(_) => self.read_buf(buffer).await,
+        }
+    }
+}
+
 /// Sends and reads until the handshake wants something that is not sending or reading.
 ///
 /// # Errors
@@ -59,7 +70,12 @@ pub async fn drive(handshake: &mut Handshake, stream: &mut impl Wire) -> Result<
         })?;
         match step {
             // An answer may have come before the connection broke: reading tells (Q20).
-            Step::Transmit(request) => broken = stream.write_all(&request).await.err(),
+            Step::Transmit(request) => {
+                broken = match stream.write_all(&request).await {
+                    Ok(()) => stream.flush().await.err(),
+                    Err(error) => Some(error),
+                };
+            }
             Step::Receive => {
                 buffer.clear();
                 match stream.take(handshake, &mut buffer).await {

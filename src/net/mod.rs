@@ -4,6 +4,7 @@
 //! Refuses to know routes and modes.
 
 pub mod bridge;
+pub mod channel;
 pub mod dial;
 pub mod ending;
 pub mod fdpass;
@@ -15,9 +16,13 @@ pub mod listen;
 pub mod names;
 pub mod probe;
 pub mod relay;
+pub mod secured;
+pub mod socks;
 mod splice;
+pub mod standard;
 pub mod starttls;
 pub mod stdio;
 pub mod stream;
 pub mod tcp_info;
 pub mod tls;
+pub mod trust;

@@ -1,9 +1,9 @@
-//! The relay between two sockets, one task for both directions.
+//! The relay between two streams, one task for both directions.
 //!
 //! It does what the connection does: small messages go through a scratch buffer that belongs to
 //! the thread, a run of full buffers turns to splice(2) through a pipe that is borrowed from the
-//! thread while bytes flow. A tunnel that is idle holds neither. A slow reader bounds memory: no
-//! more is read until what was read is written.
+//! thread while bytes flow, where both are sockets. A tunnel that is idle holds neither. A slow
+//! reader bounds memory: no more is read until what was read is written.
 
 use std::cell::RefCell;
 use std::io;
@@ -34,7 +34,7 @@ thread_local! {
     static PIPES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Why a relay ended early. The other side has been reset.
+/// Why a relay ended early. The other side has been reset, but for an end that was not announced.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The client's connection broke.
@@ -72,14 +72,19 @@ pub fn relay(
     early: Early,
     patience: Patience,
 ) -> impl Future<Output = Result<Carried, RelayError>> + Send {
-    let mut inbound = Direction::new(early.inbound);
-    let mut outbound = Direction::new(early.outbound);
+    let splices = client.is_socket() && tunnel.is_socket();
+    let mut inbound = Direction::new(early.inbound, splices);
+    let mut outbound = Direction::new(early.outbound, splices);
     let mut ending = Ending::new(patience, Instant::now());
     async move {
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
         // The tunnel takes no more; what it still has for the client is carried first.
         let mut refused: Option<io::Error> = None;
+        // The tunnel ended without saying so. The client gets all that came, and an end; who
+        // reports hears of it. (Apache says nothing at the end of each of its tunnels.)
+        let mut unannounced: Option<io::Error> = None;
         // Made when they are needed first: few tunnels ever do.
+        let mut client_left: Option<Left<'_>> = (!client.is_socket()).then(|| client.left());
         let mut client_broke: Option<Broken<'_>> = None;
         let mut tunnel_broke: Option<Broken<'_>> = None;
         let outcome = std::future::poll_fn(|cx| {
@@ -118,6 +123,15 @@ pub fn relay(
                             return Poll::Ready(Err(RelayError::Tunnel(error)));
                         }
                         client.finish().map_err(RelayError::Client)?;
+                        outbound.unflushed = true;
+                        ending.target_ended(Instant::now());
+                        progress = true;
+                    }
+                    Poll::Ready(Err(Side::Source(error))) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        unannounced = Some(error);
+                        outbound = Direction::over(outbound.carried);
+                        client.finish().map_err(RelayError::Client)?;
+                        outbound.unflushed = true;
                         ending.target_ended(Instant::now());
                         progress = true;
                     }
@@ -132,6 +146,12 @@ pub fn relay(
                 if progress {
                     continue;
                 }
+                if let Some(left) = &mut client_left
+                    && left.as_mut().poll(cx).is_ready()
+                {
+                    client_left = None;
+                    ending.client_left(Instant::now());
+                }
                 // A reset is seen by whoever reads; where nobody does, it is asked for.
                 if !inbound.reads()
                     && let broken = client_broke.get_or_insert_with(|| Box::pin(client.broken()))
@@ -143,12 +163,18 @@ pub fn relay(
                     && let broken = tunnel_broke.get_or_insert_with(|| Box::pin(tunnel.broken()))
                     && let Poll::Ready(error) = broken.as_mut().poll(cx)
                 {
-                    return Poll::Ready(Err(RelayError::Unwanted(error)));
+                    return match unannounced {
+                        Some(_) => Poll::Ready(Ok(())),
+                        None => Poll::Ready(Err(RelayError::Unwanted(error))),
+                    };
                 }
                 let waiting = Waiting { inbound: inbound.is_blocked(), outbound: outbound.is_blocked() };
                 match ending.due(Instant::now(), waiting) {
-                    // A socket's reader tells that it has left by a reset, which is an error above.
-                    Due::Over | Due::Unread => {
+                    // Of a socket that is a reset, an error above.
+                    Due::Unread => {
+                        return Poll::Ready(Err(RelayError::Client(io::ErrorKind::BrokenPipe.into())));
+                    }
+                    Due::Over => {
                         return Poll::Ready(match refused.take() {
                             // EPIPE and not ECONNRESET: the target had ended its direction in order before.
                             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -161,7 +187,9 @@ pub fn relay(
                     Due::Idle => return Poll::Ready(Err(RelayError::Idle)),
                     Due::HalfClose => {
                         tunnel.finish().map_err(RelayError::Tunnel)?;
+                        inbound.unflushed = true;
                         ending.half_closed();
+                        continue;
                     }
                     Due::Later(None) => return Poll::Pending,
                     Due::Later(Some(at)) => {
@@ -180,9 +208,15 @@ pub fn relay(
             client.reset_on_close();
             tunnel.reset_on_close();
         })?;
+        if let Some(error) = unannounced {
+            return Err(RelayError::Tunnel(error));
+        }
         Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
     }
 }
+
+/// Waits until nobody reads any more.
+type Left<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Waits for a reset where nobody reads.
 type Broken<'a> = Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>;
@@ -197,6 +231,10 @@ struct Direction {
     carried: u64,
     /// The runtime no longer knows whether the source is readable: only reading tells.
     doubted: bool,
+    /// What the sink has taken may still be on its way out of this process.
+    unflushed: bool,
+    /// Both ends are sockets.
+    splices: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -221,13 +259,21 @@ enum Side {
 }
 
 impl Direction {
-    fn new(early: Bytes) -> Self {
-        Self { pending: early, mode: Mode::Small { full: 0 }, pipe: None, carried: 0, doubted: false }
+    fn new(early: Bytes, splices: bool) -> Self {
+        Self {
+            pending: early,
+            mode: Mode::Small { full: 0 },
+            pipe: None,
+            carried: 0,
+            doubted: false,
+            unflushed: false,
+            splices,
+        }
     }
 
     /// One whose source is not listened to any more.
     fn over(carried: u64) -> Self {
-        Self { mode: Mode::Over, carried, ..Self::new(Bytes::new()) }
+        Self { mode: Mode::Over, carried, ..Self::new(Bytes::new(), false) }
     }
 
     /// Whether its source is being read, so that a reset of it is seen.
@@ -237,7 +283,7 @@ impl Direction {
 
     /// Whether bytes wait for the sink.
     fn is_blocked(&self) -> bool {
-        !self.pending.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
+        self.unflushed || !self.pending.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
     }
 
     /// One chunk, from readable to written as far as the sink takes it.
@@ -312,7 +358,7 @@ impl Direction {
                 Mode::Small { full } if read == SCRATCH && full + 1 < BULK_AFTER => {
                     Mode::Small { full: full + 1 }
                 }
-                Mode::Small { .. } if read == SCRATCH => Mode::Bulk { burst: 0 },
+                Mode::Small { .. } if read == SCRATCH && self.splices => Mode::Bulk { burst: 0 },
                 Mode::Small { .. } => Mode::Small { full: 0 },
                 Mode::Bulk { .. } | Mode::Over => self.mode,
             };
@@ -322,6 +368,7 @@ impl Direction {
                 Err(error) => return Err(Side::Sink(error)),
             };
             self.carried += written as u64;
+            self.unflushed = true;
             if written < read {
                 self.pending = Bytes::copy_from_slice(&buffer[written..read]);
             }
@@ -338,7 +385,8 @@ impl Direction {
                 return Err(io::ErrorKind::Unsupported.into());
             }
         };
-        let mut fill = || pipe.fill(source);
+        let Some(socket) = source.socket() else { return Err(io::ErrorKind::Unsupported.into()) };
+        let mut fill = || pipe.fill(socket);
         let taken = if self.doubted { fill() } else { source.try_io(Interest::READABLE, fill) }?;
         if let Mode::Bulk { burst } = &mut self.mode {
             *burst = burst.saturating_add(taken);
@@ -349,13 +397,22 @@ impl Direction {
     /// What was read, into the sink.
     fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Stream) -> Poll<io::Result<()>> {
         while self.is_blocked() {
-            ready!(sink.poll_write_ready(cx))?;
             let written = match &mut self.pipe {
                 _ if !self.pending.is_empty() => {
+                    ready!(sink.poll_write_ready(cx))?;
+                    self.unflushed = true;
                     sink.try_write(&self.pending).inspect(|n| self.pending.advance(*n))
                 }
-                Some(pipe) => sink.try_io(Interest::WRITABLE, || pipe.drain(sink, CHUNK)),
-                None => Ok(0),
+                Some(pipe) if pipe.held() > 0 => {
+                    ready!(sink.poll_write_ready(cx))?;
+                    let socket = sink.socket().ok_or(io::ErrorKind::Unsupported)?;
+                    sink.try_io(Interest::WRITABLE, || pipe.drain(socket, CHUNK))
+                }
+                Some(_) | None => {
+                    ready!(sink.poll_flush_out(cx))?;
+                    self.unflushed = false;
+                    Ok(0)
+                }
             };
             match written {
                 Ok(written) => self.carried += written as u64,

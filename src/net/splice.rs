@@ -62,6 +62,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 pub(super) fn grow(_: impl AsFd) {}
 
 /// A pipe of our own to splice through, for two ends that are none.
+#[derive(Debug)]
 pub(super) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
@@ -87,6 +88,16 @@ impl Pipe {
     /// As [`splice`].
     pub(super) fn fill(&mut self, source: impl AsFd) -> io::Result<usize> {
         let taken = splice(source, &self.write, CHUNK)?;
+        self.held += taken;
+        Ok(taken)
+    }
+
+    /// Takes some of `bytes`; the pipe is empty before.
+    ///
+    /// # Errors
+    /// write(2)'s.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = rustix::io::retry_on_intr(|| rustix::io::write(&self.write, bytes))?;
         self.held += taken;
         Ok(taken)
     }

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::buffer::spare_capacity;
+use rustix::buffer::{Buffer, spare_capacity};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketType, sockopt};
@@ -83,15 +83,31 @@ impl End {
 
     /// Reads what is there into the spare capacity; the caller has seen that it is ready.
     pub(super) fn read(self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let read = || match self.kind {
+        loop {
+            match self.read_once(spare_capacity(buffer)) {
+                Err(Errno::INTR) => {}
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    /// As `read`, into a slice.
+    pub(super) fn read_into(self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.read_once(&mut *buffer) {
+                Err(Errno::INTR) => {}
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    fn read_once<B: Buffer<u8, Output = usize>>(self, buffer: B) -> rustix::io::Result<usize> {
+        match self.kind {
             Kind::Unix | Kind::Socket => {
-                rustix::net::recv(self.fd, spare_capacity(buffer), RecvFlags::DONTWAIT).map(|(_, n)| n)
+                rustix::net::recv(self.fd, buffer, RecvFlags::DONTWAIT).map(|(read, _)| read)
             }
-            Kind::Pipe | Kind::Terminal | Kind::File | Kind::Other => {
-                rustix::io::read(self.fd, spare_capacity(buffer))
-            }
-        };
-        Ok(rustix::io::retry_on_intr(read)?)
+            Kind::Pipe | Kind::Terminal | Kind::File | Kind::Other => rustix::io::read(self.fd, buffer),
+        }
     }
 
     /// Writes some; the caller has seen that it is ready.

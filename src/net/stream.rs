@@ -1,11 +1,12 @@
-//! Connected sockets, and a socket whose first bytes have been read already.
+//! Connected sockets and other ways for bytes, and one whose first bytes have been read already.
 //!
-//! Few variants on purpose: what is carried between two of them is spliced where the kernel can.
+//! Few variants on purpose: what is carried between two sockets is spliced where the kernel can;
+//! everything else is a [`Channel`].
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -15,13 +16,17 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connected socket.
+use super::channel::{Channel, Preceded};
+
+/// A way for bytes, both ways.
 #[derive(Debug)]
 pub enum Stream {
     /// A tunnel, or a client on TCP.
     Tcp(TcpStream),
     /// A client on a Unix socket.
     Unix(UnixStream),
+    /// Anything that is no bare socket.
+    Channel(Box<dyn Channel>),
 }
 
 /// A connected socket that belongs to no runtime.
@@ -50,18 +55,25 @@ impl Stream {
     /// Takes it from its runtime, for another.
     ///
     /// # Errors
-    /// The runtime does not let it go.
+    /// The runtime does not let it go, or it is no socket.
     pub fn leave(self) -> io::Result<Homeless> {
         Ok(match self {
             Self::Tcp(stream) => Homeless::Tcp(stream.into_std()?),
             Self::Unix(stream) => Homeless::Unix(stream.into_std()?),
+            Self::Channel(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
+    }
+
+    /// Whether the kernel can carry its bytes by itself.
+    pub(super) fn is_socket(&self) -> bool {
+        !matches!(self, Self::Channel(_))
     }
 
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Channel(channel) => channel.poll_read_ready(cx),
         }
     }
 
@@ -69,13 +81,16 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Channel(channel) => channel.poll_write_ready(cx),
         }
     }
 
+    /// Does what only a socket can.
     pub(super) fn try_io<T>(&self, interest: Interest, io: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, io),
             Self::Unix(stream) => stream.try_io(interest, io),
+            Self::Channel(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -83,35 +98,72 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+            Self::Channel(channel) => channel.try_read(buffer),
         }
     }
 
     /// Reads what is there, whatever the runtime believes of it.
     pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let recv = || rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n);
+        let Some(socket) = self.socket() else { return self.try_read(buffer) };
+        let recv = || rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, n)| n);
         Ok(rustix::io::retry_on_intr(recv)?)
     }
 
     /// Waits for a reset.
     pub(super) async fn broken(&self) -> io::Error {
-        let waited = match self {
-            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
-            Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+        let (waited, socket) = match self {
+            Self::Tcp(stream) => (stream.ready(Interest::ERROR).await, SockRef::from(stream)),
+            Self::Unix(stream) => (stream.ready(Interest::ERROR).await, SockRef::from(stream)),
+            Self::Channel(channel) => return channel.broken().await,
         };
-        let error = waited.and_then(|_| SockRef::from(self).take_error());
+        let error = waited.and_then(|_| socket.take_error());
         error.unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+    }
+
+    /// Waits until nobody reads any more what is written; a socket tells that by a reset alone.
+    pub(super) fn left(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Box::pin(std::future::pending()),
+            Self::Channel(channel) => channel.left(),
+        }
     }
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
+            Self::Channel(channel) => channel.try_write(bytes),
+        }
+    }
+
+    /// As `try_write`, of several pieces at once where that is possible.
+    pub(super) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write_vectored(pieces),
+            Self::Unix(stream) => stream.try_write_vectored(pieces),
+            Self::Channel(channel) => match pieces.iter().find(|piece| !piece.is_empty()) {
+                Some(piece) => channel.try_write(piece),
+                None => Ok(0),
+            },
+        }
+    }
+
+    /// Waits until what was written has left this process.
+    pub(super) fn poll_flush_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Channel(channel) => channel.poll_flush(cx),
         }
     }
 
     /// Passes an end on. A peer that is gone already needs none.
     pub(crate) fn finish(&self) -> io::Result<()> {
-        match rustix::net::shutdown(self, rustix::net::Shutdown::Write) {
+        let socket = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Channel(channel) => return channel.finish(),
+        };
+        match rustix::net::shutdown(socket, rustix::net::Shutdown::Write) {
             Ok(()) | Err(Errno::NOTCONN) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -119,8 +171,22 @@ impl Stream {
 
     /// Makes the coming close a reset.
     pub(super) fn reset_on_close(&self) {
-        if let Err(error) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(stream) => SockRef::from(stream),
+            Self::Channel(channel) => return channel.reset_on_close(),
+        };
+        if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
             tracing::trace!("a reset becomes a close: {error}");
+        }
+    }
+
+    /// The socket that it is, if it is one.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Channel(_) => None,
         }
     }
 }
@@ -135,15 +201,6 @@ pub fn has_ended(socket: impl AsFd) -> bool {
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
-    }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -153,6 +210,13 @@ impl AsyncRead for Stream {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Channel(channel) => loop {
+                ready!(channel.poll_read_ready(cx))?;
+                match channel.try_read(buf.initialize_unfilled()) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return Poll::Ready(read.map(|read| buf.advance(read))),
+                }
+            },
         }
     }
 }
@@ -162,15 +226,30 @@ impl AsyncWrite for Stream {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Channel(channel) => loop {
+                ready!(channel.poll_write_ready(cx))?;
+                match channel.try_write(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    written => return Poll::Ready(written),
+                }
+            },
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush_out(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.finish())
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.finish()?;
+        self.poll_flush_out(cx)
+    }
+}
+
+impl Stream {
+    /// Puts `early` before what is read.
+    pub fn preceded_by(self, early: Bytes) -> Self {
+        if early.is_empty() { self } else { Self::Channel(Box::new(Preceded::new(early, self))) }
     }
 }
 

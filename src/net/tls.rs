@@ -19,7 +19,9 @@ use rustls::client::{
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, CommonState, DigitallySignedStruct, NamedGroup, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -122,6 +124,19 @@ where
     }
 }
 
+/// What a connection tells of its handshake, beside what a witness has seen.
+pub(super) fn seen(connection: &CommonState, witnessed: Seen) -> Seen {
+    let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
+    let group = connection.negotiated_key_exchange_group().and_then(|g| g.name().as_str());
+    Seen {
+        version: connection.protocol_version().and_then(|v| v.as_str()).map(|v| v.replacen('_', ".", 1)),
+        cipher_suite: suite.map(iana_name),
+        group: group.map(str::to_owned),
+        alpn: connection.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
+        ..witnessed
+    }
+}
+
 /// The alert by which a peer ended the session, if that is what the error is.
 pub fn alert(error: &io::Error) -> Option<AlertDescription> {
     if let rustls::Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? {
@@ -135,15 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Looked<S> {
     /// What was seen so far.
     pub fn seen(&self) -> Seen {
         let (_, connection) = self.stream.get_ref();
-        let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
-        let group = connection.negotiated_key_exchange_group().and_then(|g| g.name().as_str());
-        Seen {
-            version: connection.protocol_version().and_then(|v| v.as_str()).map(|v| v.replacen('_', ".", 1)),
-            cipher_suite: suite.map(iana_name),
-            group: group.map(str::to_owned),
-            alpn: connection.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
-            ..self.witness.seen()
-        }
+        seen(connection, self.witness.seen())
     }
 
     /// Listens for what TLS 1.3 sends behind the handshake: a session ticket, or the alert of a

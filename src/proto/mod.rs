@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod head;
 pub mod limits;
 pub mod request;
+pub mod socks;
 
 #[cfg(test)]
 mod properties;

@@ -9,7 +9,7 @@ pub mod no_proxy;
 pub mod proxy_uri;
 
 pub use no_proxy::NoProxy;
-pub use proxy_uri::{Proxy, ProxyUri, ProxyUriError};
+pub use proxy_uri::{Protocol, Proxy, ProxyUri, ProxyUriError};
 
 use crate::authority::Authority;
 
@@ -18,14 +18,14 @@ use crate::authority::Authority;
 pub enum Route {
     /// Straight to the target.
     Direct,
-    /// Through a proxy.
-    Via(ProxyUri),
+    /// Through these proxies, the nearest first; at least one.
+    Via(Vec<ProxyUri>),
 }
 
 /// How a route is chosen for each target of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The proxy that was named.
+    /// The proxies that were named.
     pub proxy: Proxy,
     /// The targets that go direct all the same.
     pub exempt: NoProxy,
@@ -35,7 +35,7 @@ impl Policy {
     /// The way to `target`.
     pub fn route(&self, target: &Authority) -> Route {
         match &self.proxy {
-            Proxy::Via(uri) if !self.exempt.matches(target) => Route::Via(uri.clone()),
+            Proxy::Via(proxies) if !self.exempt.matches(target) => Route::Via(proxies.clone()),
             Proxy::Via(_) | Proxy::Direct => Route::Direct,
         }
     }

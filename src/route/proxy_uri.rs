@@ -15,13 +15,49 @@ use crate::secret::Secret;
 pub enum Proxy {
     /// No proxy: straight to the target.
     Direct,
-    /// This one.
-    Via(ProxyUri),
+    /// Through these, the nearest first; at least one.
+    Via(Vec<ProxyUri>),
 }
 
-/// One proxy, spoken to in plain HTTP.
+/// How a proxy is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http://`: HTTP in the clear.
+    Http,
+    /// `https://`: HTTP inside TLS.
+    Https,
+    /// `socks4://` and `socks4a://`: a name is sent as a name (4a) in both.
+    Socks4,
+    /// `socks5://` and `socks5h://`: a name is sent as a name in both.
+    Socks5,
+}
+
+impl Protocol {
+    /// The port where a URI names none: those of HTTP (RFC 9110 §4.2), and of SOCKS (RFC 1928 §3).
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Socks4 | Self::Socks5 => 1080,
+        }
+    }
+
+    fn of_scheme(scheme: &str) -> Option<Self> {
+        Some(match scheme.to_ascii_lowercase().as_str() {
+            "http" => Self::Http,
+            "https" => Self::Https,
+            "socks4" | "socks4a" => Self::Socks4,
+            "socks5" | "socks5h" => Self::Socks5,
+            _ => return None,
+        })
+    }
+}
+
+/// One proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyUri {
+    /// How it is spoken to.
+    pub protocol: Protocol,
     /// Where it listens.
     pub authority: Authority,
     /// The name in the userinfo, percent-decoded.
@@ -37,7 +73,7 @@ pub enum ProxyUriError {
     #[error("it is empty")]
     Empty,
     /// A scheme that this build does not speak.
-    #[error("{0}:// proxies are not supported, only http://")]
+    #[error("{0}:// proxies are not supported; http, https, socks4, socks4a, socks5 and socks5h are")]
     Scheme(String),
     /// There is no host.
     #[error("its host is missing")]
@@ -70,16 +106,13 @@ impl From<AuthorityError> for ProxyUriError {
     }
 }
 
-/// RFC 9110 §4.2.1.
-const HTTP_PORT: u16 = 80;
-
 impl FromStr for Proxy {
     type Err = ProxyUriError;
 
     fn from_str(text: &str) -> Result<Self, ProxyUriError> {
         match text {
             "direct" => Ok(Self::Direct),
-            _ => text.parse().map(Self::Via),
+            _ => Ok(Self::Via(vec![text.parse()?])),
         }
     }
 }
@@ -91,12 +124,12 @@ impl FromStr for ProxyUri {
         if text.is_empty() {
             return Err(ProxyUriError::Empty);
         }
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                return Err(ProxyUriError::Scheme(scheme.to_ascii_lowercase()));
+        let (protocol, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                let unknown = || ProxyUriError::Scheme(scheme.to_ascii_lowercase());
+                (Protocol::of_scheme(scheme).ok_or_else(unknown)?, rest)
             }
-            _ => text,
+            _ => (Protocol::Http, text),
         };
         let (userinfo, place) = match rest.rsplit_once('@') {
             Some((userinfo, place)) => (Some(userinfo), place),
@@ -116,17 +149,17 @@ impl FromStr for ProxyUri {
                 (Some(decode(user)?), password.map(decode).transpose()?.map(Secret::new))
             }
         };
-        Ok(Self { authority: place_of(place)?, user, password })
+        Ok(Self { protocol, authority: place_of(place, protocol.port())?, user, password })
     }
 }
 
-fn place_of(text: &str) -> Result<Authority, ProxyUriError> {
+fn place_of(text: &str, default_port: u16) -> Result<Authority, ProxyUriError> {
     let has_port = text.rfind(':') > text.rfind(']');
     if has_port && !text.ends_with(':') {
         return Ok(text.parse()?);
     }
     let host: Host = text.strip_suffix(':').unwrap_or(text).parse()?;
-    Ok(Authority::new(host, HTTP_PORT)?)
+    Ok(Authority::new(host, default_port)?)
 }
 
 fn decode(text: &str) -> Result<String, ProxyUriError> {
@@ -148,6 +181,10 @@ mod tests {
             ("http://[::1]:3128", "[::1]:3128"),
             ("http://[::1]", "[::1]:80"),
             ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("https://proxy.example", "proxy.example:443"),
+            ("https://[::1]", "[::1]:443"),
+            ("socks5h://proxy.example", "proxy.example:1080"),
+            ("SOCKS4a://proxy.example:9050", "proxy.example:9050"),
         ] {
             assert_eq!(
                 typed.parse::<ProxyUri>().map(|p| p.authority.to_string()),
@@ -172,8 +209,8 @@ mod tests {
     fn what_names_no_proxy_is_refused() {
         for (typed, why) in [
             ("", ProxyUriError::Empty),
-            ("https://proxy", ProxyUriError::Scheme("https".into())),
-            ("SOCKS5://proxy", ProxyUriError::Scheme("socks5".into())),
+            ("FTP://proxy", ProxyUriError::Scheme("ftp".into())),
+            ("socks://proxy", ProxyUriError::Scheme("socks".into())),
             ("http://proxy/path", ProxyUriError::Path),
             ("http://pro xy", ProxyUriError::Host),
             ("http://proxy:0", ProxyUriError::Port),

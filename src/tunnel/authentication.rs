@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{Config, LookUpError, Question};
+use super::{Config, Logins, LookUpError, Question};
 use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
 use crate::authority::{Authority, Host};
 use crate::proto::content::Persistence;
@@ -15,7 +15,7 @@ use crate::secret::Login;
 
 /// The authentication of one exchange.
 pub(super) struct Authentication<'a> {
-    config: &'a Config,
+    logins: &'a Logins,
     proxy: &'a Authority,
     authenticator: Authenticator,
     #[cfg(feature = "negotiate")]
@@ -51,10 +51,11 @@ impl<'a> Authentication<'a> {
             Host::Address(address) => format!("HTTP@{address}"),
         });
         let audience = Audience { target: target.to_string(), service: service.clone() };
+        let logins = config.logins.of(proxy);
         Ok(Self {
-            config,
+            logins,
             proxy,
-            authenticator: config.logins.authenticator(config.auth, proxy, audience).await?,
+            authenticator: logins.authenticator(config.auth, proxy, audience).await?,
             #[cfg(feature = "negotiate")]
             kerberos: super::kerberos::Kerberos::new(service),
             deadline: Instant::now() + config.proxy_timeout,
@@ -77,7 +78,7 @@ impl<'a> Authentication<'a> {
         let answer = self.authenticator.answer(challenges, persists, &fresh()?);
         let resolved = self.resolve(answer).await;
         if let Err(Stopped::GaveUp(GiveUp::Refused)) = resolved {
-            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+            self.logins.remember_refusal(self.authenticator.has_refused_ticket());
         }
         resolved
     }
@@ -86,7 +87,7 @@ impl<'a> Authentication<'a> {
     pub(super) fn is_refused_by(&mut self, status: Status) -> bool {
         let refused = status == Status::UNAUTHORIZED && self.authenticator.turned_away();
         if refused {
-            self.config.logins.remember_refusal(self.authenticator.has_refused_ticket());
+            self.logins.remember_refusal(self.authenticator.has_refused_ticket());
         }
         refused
     }
@@ -142,7 +143,7 @@ impl<'a> Authentication<'a> {
     /// it. The time that it takes is a program's or a person's.
     async fn login(&mut self, question: Question) -> Result<Option<Login>, LookUpError> {
         let asked = Instant::now();
-        let login = self.config.logins.login(question).await;
+        let login = self.logins.login(question).await;
         self.deadline += asked.elapsed();
         login
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Stage;
 use crate::auth::{Attempt, GiveUp};
 use crate::authority::Authority;
+use crate::proto::socks::SocksError;
 use crate::proto::{HandshakeError, Refusal};
 
 /// Whom the failing stage was with.
@@ -52,6 +53,21 @@ pub enum Cause {
     /// It took longer than this.
     #[error("took longer than {0:?}")]
     Timeout(Duration),
+    /// TLS with the proxy failed.
+    #[error("no TLS")]
+    Tls {
+        /// Why.
+        #[source]
+        error: io::Error,
+        /// The first bytes that came from it.
+        first: Vec<u8>,
+    },
+    /// SOCKS: the proxy said no, or spoke nonsense.
+    #[error("no SOCKS tunnel")]
+    Socks(#[source] SocksError),
+    /// SOCKS: the proxy wants a name and password and there is none, or none that can be said.
+    #[error("a name and password are wanted")]
+    NoSocksLogin,
     /// The proxy closed before it answered.
     #[error("closed without an answer")]
     Closed,

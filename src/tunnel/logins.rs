@@ -35,6 +35,8 @@ pub type LookUp = Arc<dyn Fn() -> Result<Option<Login>, LookUpError> + Send + Sy
 pub struct Logins {
     look_up: Option<LookUp>,
     ask: Option<Ask>,
+    /// Those of proxies that have their own.
+    own: Arc<HashMap<Authority, Self>>,
     learnt: Arc<Mutex<Learnt>>,
     /// Whose turn it is to look up.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -76,6 +78,21 @@ impl Logins {
     /// at once. Where nothing is kept, `ask` is.
     pub fn looked_up(look_up: LookUp, ask: Ask) -> Self {
         Self { look_up: Some(look_up), ask: Some(ask), ..Self::default() }
+    }
+
+    /// These, but for the proxies that have logins of their own.
+    pub fn but(self, own: HashMap<Authority, Self>) -> Self {
+        Self { own: Arc::new(own), ..self }
+    }
+
+    /// Those for this proxy.
+    pub(super) fn of(&self, proxy: &Authority) -> &Self {
+        self.own.get(proxy).unwrap_or(self)
+    }
+
+    /// What is known without asking or looking.
+    pub(super) fn at_hand(&self) -> Option<Login> {
+        self.learnt().login.clone()
     }
 
     pub(super) async fn authenticator(

@@ -9,10 +9,12 @@ mod error;
 #[cfg(feature = "negotiate")]
 mod kerberos;
 mod logins;
+mod socks;
 mod spare;
 mod stage;
 
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +31,11 @@ use crate::authority::Authority;
 use crate::net::dial;
 use crate::net::http1::{self, DriveError};
 use crate::net::names::Names;
+use crate::net::secured::NotSecured;
+use crate::net::stream::Stream;
+use crate::net::trust;
 use crate::proto::{Handshake, HandshakeError, Refusal, RequestFields, Step};
-use crate::route::{ProxyUri, Route};
+use crate::route::{Protocol, ProxyUri, Route};
 use authentication::{Authentication, Stopped};
 
 /// How tunnels are opened. Cheap to clone: one for all connections of a run.
@@ -42,13 +47,15 @@ pub struct Config {
     pub names: Names,
     /// What the requests carry beside the target.
     pub fields: RequestFields,
+    /// How TLS is spoken to proxies.
+    pub tls: trust::Tls,
     /// Which schemes may be used.
     pub auth: auth::Policy,
     /// Who has the name and password.
     pub logins: Logins,
     /// The proxy's Kerberos service, `HTTP@HOST` or a principal; `None` is HTTP at its host.
     pub service: Option<String>,
-    /// For the name and the TCP connection together.
+    /// For the name, the TCP connection and TLS with the proxy together.
     pub connect_timeout: Duration,
     /// For the CONNECT exchange, authentication included; a person's typing is not counted.
     pub proxy_timeout: Duration,
@@ -65,6 +72,7 @@ impl Default for Config {
             dial: dial::Config { keepalive: Some(Duration::from_secs(60)), ..dial::Config::default() },
             names: Names::default(),
             fields: RequestFields::default(),
+            tls: trust::Tls::default(),
             auth: auth::Policy::default(),
             logins: Logins::default(),
             service: None,
@@ -79,19 +87,24 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Tunnel {
     early: Bytes,
-    stream: TcpStream,
+    stream: Stream,
 }
 
 impl Tunnel {
     /// The bytes of the target that have been read already, and the connection that the others
     /// come from.
-    pub fn into_early_and_stream(self) -> (Bytes, TcpStream) {
+    pub fn into_early_and_stream(self) -> (Bytes, Stream) {
         (self.early, self.stream)
     }
 
-    /// Moves it to the runtime that this is called on.
+    /// Moves it to the runtime that this is called on. A channel stays where it was opened, and can
+    /// be used from everywhere.
     fn settle(self) -> io::Result<Self> {
-        Ok(Self { early: self.early, stream: TcpStream::from_std(self.stream.into_std()?)? })
+        let stream = match self.stream {
+            Stream::Channel(channel) => Stream::Channel(channel),
+            socket @ (Stream::Tcp(_) | Stream::Unix(_)) => socket.leave()?.settle()?,
+        };
+        Ok(Self { early: self.early, stream })
     }
 }
 
@@ -105,18 +118,75 @@ pub async fn open(
     config: &Config,
     observer: &mut (dyn Observer + Send),
 ) -> Result<Tunnel, Error> {
-    let peer = match route {
-        Route::Direct => Peer::Target(target.clone()),
-        Route::Via(proxy) => Peer::Proxy(proxy.authority.clone()),
-    };
-    let stream = dial(&peer, config, observer).await?;
     match route {
-        Route::Direct => Ok(Tunnel { early: Bytes::new(), stream }),
-        Route::Via(proxy) => {
-            let mut ladder = Ladder { target, proxy, peer, config, observer, stream: Some(stream) };
-            ladder.connect().await
+        Route::Direct => {
+            let stream = dial(&Peer::Target(target.clone()), config, observer).await?;
+            Ok(Tunnel { early: Bytes::new(), stream: Stream::Tcp(stream) })
         }
+        Route::Via(proxies) => through(target, proxies, config, observer).await,
     }
+}
+
+/// Opens a tunnel that the last of these proxies leads to `target`; the ones before it lead to it.
+async fn through(
+    target: &Authority,
+    proxies: &[ProxyUri],
+    config: &Config,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Tunnel, Error> {
+    let Some((proxy, nearer)) = proxies.split_last() else {
+        let peer = Peer::Target(target.clone());
+        return Err(Error { stage: Stage::Resolve, peer, cause: Cause::Closed });
+    };
+    let peer = Peer::Proxy(proxy.authority.clone());
+    let stream = Some(reach(proxy, nearer, config, observer).await?);
+    let mut ladder = Ladder { target, proxy, nearer, peer, config, observer, stream };
+    match proxy.protocol {
+        Protocol::Http | Protocol::Https => ladder.connect().await,
+        Protocol::Socks4 | Protocol::Socks5 => ladder.socks().await,
+    }
+}
+
+/// A connection to a proxy, TLS included: dialled, or a tunnel through the proxies before it.
+async fn reach(
+    proxy: &ProxyUri,
+    nearer: &[ProxyUri],
+    config: &Config,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Stream, Error> {
+    let peer = Peer::Proxy(proxy.authority.clone());
+    let began = Instant::now();
+    let stream = if nearer.is_empty() {
+        Stream::Tcp(dial(&peer, config, observer).await?)
+    } else {
+        let tunnel = nested(&proxy.authority, nearer, config, observer).await?;
+        let (early, stream) = tunnel.into_early_and_stream();
+        stream.preceded_by(early)
+    };
+    if proxy.protocol != Protocol::Https {
+        return Ok(stream);
+    }
+    // Behind another proxy the time begins when that has been passed.
+    let deadline = if nearer.is_empty() { began } else { Instant::now() } + config.connect_timeout;
+    observer.entered(Stage::ProxyTls, &proxy.authority);
+    let failed = |cause| Error { stage: Stage::ProxyTls, peer: peer.clone(), cause };
+    let secured = tokio::time::timeout_at(deadline, config.tls.secure(stream, proxy.authority.host()))
+        .await
+        .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
+        .map_err(|NotSecured { error, first }| failed(Cause::Tls { error, first }))?;
+    observer.learnt(Facts::Secured { seen: &secured.seen() });
+    tracing::debug!("TLS with {} stands", proxy.authority);
+    Ok(Stream::Channel(Box::new(secured)))
+}
+
+/// [`through`], for itself: a future can't be a part of itself but in a box.
+fn nested<'a>(
+    target: &'a Authority,
+    proxies: &'a [ProxyUri],
+    config: &'a Config,
+    observer: &'a mut (dyn Observer + Send),
+) -> Pin<Box<dyn Future<Output = Result<Tunnel, Error>> + Send + 'a>> {
+    Box::pin(through(target, proxies, config, observer))
 }
 
 /// The stages `resolve` and `tcp`, under one deadline.
@@ -128,7 +198,7 @@ async fn dial(
     let deadline = Instant::now() + config.connect_timeout;
     let late =
         |stage| move |_| Error { stage, peer: peer.clone(), cause: Cause::Timeout(config.connect_timeout) };
-    observer.entered(Stage::Resolve);
+    observer.entered(Stage::Resolve, peer.place());
     let resolve = async {
         match peer {
             Peer::Proxy(place) => config.names.resolve(place, config.dial.family).await,
@@ -141,7 +211,7 @@ async fn dial(
         .map_err(|error| Error { stage: Stage::Resolve, peer: peer.clone(), cause: Cause::Resolve(error) })?;
     observer.learnt(Facts::Resolved { addresses: &addresses });
 
-    observer.entered(Stage::Tcp);
+    observer.entered(Stage::Tcp, peer.place());
     let dial::Connected { stream, losers } =
         tokio::time::timeout_at(deadline, dial::connect(&addresses, config.dial))
             .await
@@ -160,16 +230,18 @@ async fn dial(
 struct Ladder<'a> {
     target: &'a Authority,
     proxy: &'a ProxyUri,
+    /// The proxies that lead to it.
+    nearer: &'a [ProxyUri],
     peer: Peer,
     config: &'a Config,
     observer: &'a mut (dyn Observer + Send),
     /// The connection in use; none while a new one is dialled.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
 }
 
 impl Ladder<'_> {
     async fn connect(&mut self) -> Result<Tunnel, Error> {
-        self.observer.entered(Stage::Connect);
+        self.observer.entered(Stage::Connect, &self.proxy.authority);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
         let (config, proxy) = (self.config, self.proxy);
         let authentication = Authentication::new(config, &proxy.authority, self.target).await;
@@ -241,17 +313,15 @@ impl Ladder<'_> {
                 tracing::debug!("the proxy closed the connection, making another");
                 self.observer.learnt(Facts::Reconnected);
                 let mut nobody = ();
-                let dialled = dial(&self.peer, self.config, &mut nobody);
-                tokio::time::timeout_at(deadline, dialled).await.map_err(|_| late())??
+                let reached = reach(self.proxy, self.nearer, self.config, &mut nobody);
+                tokio::time::timeout_at(deadline, reached).await.map_err(|_| late())??
             }
         };
         let driven = tokio::time::timeout_at(deadline, http1::drive(handshake, &mut stream)).await;
-        let step = driven.map_err(|_| late())?.map_err(|error| {
-            self.failed(match error {
-                DriveError::Handshake(HandshakeError::Closed) => Cause::Closed,
-                DriveError::Handshake(error) => Cause::Nonsense(error),
-                DriveError::Broken(error) => Cause::Broken(error),
-            })
+        let step = driven.map_err(|_| late())?.map_err(|error| match error {
+            DriveError::Handshake(HandshakeError::Closed) => self.failed(Cause::Closed),
+            DriveError::Handshake(error) => self.failed(Cause::Nonsense(error)),
+            DriveError::Broken(error) => self.broken(error),
         })?;
         if step != Step::Reconnect {
             self.stream = Some(stream);
@@ -291,6 +361,17 @@ impl Ladder<'_> {
         let (Some(excerpt), Some(stream)) = (handshake.excerpt(), &mut self.stream) else { return };
         let content = http1::read_excerpt(excerpt, stream, CONTENT_PATIENCE).await;
         self.observer.learnt(Facts::Content { content: &content });
+    }
+
+    /// In TLS 1.3 a proxy judges our certificate when our side of the handshake is over: its alert
+    /// comes in place of an answer.
+    fn broken(&self, error: io::Error) -> Error {
+        let is_tls = trust::is_tls(&error);
+        if is_tls && self.proxy.protocol == Protocol::Https {
+            let cause = Cause::Tls { error, first: Vec::new() };
+            return Error { stage: Stage::ProxyTls, ..self.failed(cause) };
+        }
+        self.failed(Cause::Broken(error))
     }
 
     fn failed(&self, cause: Cause) -> Error {

@@ -6,20 +6,21 @@
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::Interest;
+use tokio::io::{AsyncRead as _, Interest, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Cause, Config, Error, Tunnel, open};
 use crate::authority::Authority;
-use crate::net::stream;
+use crate::net::stream::{self, Stream};
 use crate::route::Route;
 
 /// After a failure nothing is opened for so long; twice as long after each further one.
@@ -27,6 +28,10 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// The longest that is waited after a failure. A proxy that is back is found by then.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// Bytes of a target that are taken out of a channel before a client wants them. A greeting is a
+/// line.
+const MAX_EARLY: usize = 64 * 1024;
 
 /// What is kept ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +183,7 @@ impl Spares {
         let died = std::future::poll_fn(|cx| {
             let mut held = self.held();
             let before = held.len();
-            held.retain(|spare| spare.poll_death(cx).is_pending());
+            held.retain_mut(|spare| spare.poll_death(cx).is_pending());
             if held.len() < before { Poll::Ready(before - held.len()) } else { Poll::Pending }
         });
         for _ in 0..died.await {
@@ -194,28 +199,50 @@ impl Spares {
 impl Spare {
     /// Whether the target may still be there: it has not ended, as far as is known at present.
     fn is_alive(&self) -> bool {
-        !stream::has_ended(&self.tunnel.stream)
+        self.tunnel.stream.socket().is_none_or(|socket| !stream::has_ended(socket))
     }
 
     /// Waits for the target's end, also behind bytes that are waiting for a client.
-    fn poll_death(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let stream = &self.tunnel.stream;
+    fn poll_death(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.tunnel.stream {
+            Stream::Tcp(socket) => self.poll_death_of(socket, cx),
+            Stream::Unix(_) | Stream::Channel(_) => self.poll_early(cx),
+        }
+    }
+
+    fn poll_death_of(&self, socket: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match stream.poll_read_ready(cx) {
+            match socket.poll_read_ready(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
             // It is ready, so this tells at once, and tells an end from bytes.
-            let ready = pin!(stream.ready(Interest::READABLE)).poll(cx);
+            let ready = pin!(socket.ready(Interest::READABLE)).poll(cx);
             let closed = matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed());
             if closed || !self.is_alive() {
                 return Poll::Ready(());
             }
             // What is there is the client's; the next event is waited for.
             let _cleared: io::Result<()> =
-                stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+                socket.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
         }
+    }
+
+    /// A channel tells its end by being read: what it says first is kept for the client.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Tunnel { early, stream } = &mut self.tunnel;
+        let mut piece = [0; 4096];
+        while early.len() < MAX_EARLY {
+            let mut piece = ReadBuf::new(&mut piece);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut piece)) {
+                Ok(()) if !piece.filled().is_empty() => {
+                    *early = [&early[..], piece.filled()].concat().into();
+                }
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
     }
 }
 

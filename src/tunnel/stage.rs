@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
+use crate::authority::Authority;
+use crate::net::tls::Seen;
 use crate::proto::{Refusal, ResponseHead};
 
 /// A stage on the way to the target, in the order they are climbed.
@@ -14,6 +16,8 @@ pub enum Stage {
     Resolve,
     /// TCP to one of its addresses.
     Tcp,
+    /// TLS with a proxy.
+    ProxyTls,
     /// The CONNECT exchange.
     Connect,
     /// TLS with the target, inside the tunnel.
@@ -28,6 +32,7 @@ impl Stage {
         match self {
             Self::Resolve => "resolve",
             Self::Tcp => "tcp",
+            Self::ProxyTls => "proxy-tls",
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Http => "http",
@@ -59,6 +64,13 @@ pub enum Facts<'a> {
     },
     /// The proxy closed the connection: the next request goes over a new one.
     Reconnected,
+    /// TLS with the proxy stands.
+    Secured {
+        /// What was seen of it.
+        seen: &'a Seen,
+    },
+    /// SOCKS: the tunnel stands.
+    Granted,
     /// The 2xx.
     Answered {
         /// Its head.
@@ -78,8 +90,9 @@ pub enum Facts<'a> {
 
 /// Watches a tunnel being opened. A stage ends when the next is entered, or the opening ends.
 pub trait Observer {
-    /// A stage begins.
-    fn entered(&mut self, stage: Stage);
+    /// A stage begins, with this proxy or target. Through several proxies the stages of each come
+    /// in turn.
+    fn entered(&mut self, stage: Stage, with: &Authority);
     /// Something was learnt in the present stage.
     fn learnt(&mut self, facts: Facts<'_>);
     /// Whether a refusal's content is worth the time of reading it.
@@ -90,6 +103,6 @@ pub trait Observer {
 
 /// Nobody watches.
 impl Observer for () {
-    fn entered(&mut self, _: Stage) {}
+    fn entered(&mut self, _: Stage, _: &Authority) {}
     fn learnt(&mut self, _: Facts<'_>) {}
 }

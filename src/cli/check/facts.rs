@@ -8,6 +8,7 @@ use super::failure::problem;
 use crate::mode::check::{
     CertificateFacts, Ended, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
+use crate::net::tls::Seen;
 use crate::tunnel::Stage;
 
 /// A name and what there is to say; a line without a name goes on with the one before.
@@ -23,14 +24,13 @@ pub(super) fn in_short(report: &Report, stage: &StageReport) -> String {
         Stage::Tcp => stage.address.map(|address| address.to_string()).unwrap_or_default(),
         Stage::Connect => match stage.exchanges.last() {
             Some(Exchange { status, reason, .. }) => format!("{status} {reason}"),
+            // SOCKS has no words for it.
+            None if stage.status == StageStatus::Ok => "granted".into(),
             None => String::new(),
         },
+        Stage::ProxyTls => stage.secured.as_ref().map(agreed).unwrap_or_default(),
         Stage::Tls => match &report.found.tls {
-            Some(TlsReport { seen, .. }) => {
-                let alpn = seen.alpn.as_ref().map(|protocol| format!("ALPN {protocol}"));
-                let facts = [&seen.version, &seen.cipher_suite, &seen.group, &alpn];
-                facts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
-            }
+            Some(TlsReport { seen, .. }) => agreed(seen),
             None => String::new(),
         },
         Stage::Http => match &report.found.http {
@@ -47,6 +47,12 @@ pub(super) fn in_short(report: &Report, stage: &StageReport) -> String {
     }
 }
 
+fn agreed(seen: &Seen) -> String {
+    let alpn = seen.alpn.as_ref().map(|protocol| format!("ALPN {protocol}"));
+    let facts = [&seen.version, &seen.cipher_suite, &seen.group, &alpn];
+    facts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
 /// Everything else.
 pub(super) fn at_length(report: &Report) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -54,7 +60,7 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
         match stage.stage {
             Stage::Tcp => tcp(stage, &mut lines),
             Stage::Connect => connect(stage, &mut lines),
-            Stage::Resolve | Stage::Tls | Stage::Http => {}
+            Stage::Resolve | Stage::ProxyTls | Stage::Tls | Stage::Http => {}
         }
     }
     if let Some(banner) = &report.found.banner {

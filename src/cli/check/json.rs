@@ -113,6 +113,11 @@ fn stage(stage: &StageReport) -> Value {
         value["round_trip_ms"] = json!(ms(info.round_trip));
         value["retransmits"] = json!(info.retransmits);
     }
+    if let Some(seen) = &stage.secured {
+        value["tls"] = json!({
+            "version": seen.version, "cipher_suite": seen.cipher_suite, "group": seen.group, "alpn": seen.alpn,
+        });
+    }
     if let Some(last) = stage.exchanges.last() {
         value["http_status"] = json!(last.status.code());
         value["reason"] = json!(last.reason);

@@ -126,17 +126,42 @@ enum Source {
     EverybodysNetrc { file: PathBuf, host: String },
 }
 
-/// Gathers the logins for one run.
+/// The text of a file that its owner alone can read, such as a private key's.
+pub(super) fn private_file(file: &Path) -> Result<Zeroizing<String>, CredentialsError> {
+    private::conceal();
+    private::file(file)
+}
+
+/// Gathers the logins for one run. In a chain each proxy has the login of its own URL; the others
+/// share what the command line and the environment say.
 pub(super) fn logins(
     args: &ProxyArgs,
     proxy: &Proxy,
     variables: Variables<'_>,
     person: Person,
 ) -> Result<Logins, CredentialsError> {
-    let uri = match proxy {
-        Proxy::Via(uri) => Some(uri),
-        Proxy::Direct => None,
+    let proxies = match proxy {
+        Proxy::Via(proxies) => proxies.as_slice(),
+        Proxy::Direct => &[],
     };
+    if let [] | [_] = proxies {
+        return shared(args, proxies.first(), variables, person);
+    }
+    let (typed, nothing) = (ProxyArgs::default(), |_: &str| None);
+    let own = proxies.iter().filter(|proxy| proxy.user.is_some());
+    let own = own
+        .map(|proxy| Ok((proxy.authority.clone(), shared(&typed, Some(proxy), &nothing, person.clone())?)));
+    let own = own.collect::<Result<_, CredentialsError>>()?;
+    let nameless = proxies.iter().find(|proxy| proxy.user.is_none());
+    Ok(shared(args, nameless, variables, person)?.but(own))
+}
+
+fn shared(
+    args: &ProxyArgs,
+    uri: Option<&ProxyUri>,
+    variables: Variables<'_>,
+    person: Person,
+) -> Result<Logins, CredentialsError> {
     let sources = sources(args, uri, variables)?;
     if sources.iter().any(Source::has_secret) {
         private::conceal();

@@ -18,9 +18,10 @@ use crate::tunnel::{Ask, Question};
 const TRIES: usize = 3;
 
 /// How the person can be reached.
+#[derive(Clone)]
 pub(in crate::cli) struct Person {
     askpass: Askpass,
-    curtain: Curtain,
+    curtain: Arc<Curtain>,
 }
 
 /// When ssh's askpass is used, and which program that is.
@@ -40,7 +41,7 @@ enum AskpassUse {
 impl Person {
     /// `curtain`: who puts the terminal back if a signal comes.
     pub(in crate::cli) fn new(variables: Variables<'_>, curtain: Curtain) -> Self {
-        Self { askpass: Askpass::new(variables), curtain }
+        Self { askpass: Askpass::new(variables), curtain: Arc::new(curtain) }
     }
 
     /// Asks; what was answered is used for later connections too.

@@ -87,7 +87,7 @@ impl Walk<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.ladder.entered(Stage::Tls);
+        self.ladder.entered(Stage::Tls, self.target);
         let deadline = tokio::time::Instant::now() + self.limit;
         let slow = CheckError::Slow { stage: Stage::Tls, limit: self.limit };
         if let Some(protocol) = probe.starttls {
@@ -146,7 +146,7 @@ impl Walk<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.ladder.entered(Stage::Http);
+        self.ladder.entered(Stage::Http, self.target);
         // RFC 9110 §4.2: the scheme's own port is left out of Host.
         let authority = if self.target.port() == own_port {
             self.target.host().to_string()

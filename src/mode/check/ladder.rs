@@ -7,6 +7,7 @@ use super::words;
 use crate::auth::Challenges;
 use crate::authority::Authority;
 use crate::net::tcp_info::{TcpInfo, tcp_info};
+use crate::net::tls;
 use crate::proto::Status;
 use crate::proto::exchange::explanations;
 use crate::tunnel::{Facts, Observer, Stage};
@@ -41,6 +42,8 @@ pub struct StageReport {
     pub losers: Vec<(SocketAddr, Option<String>)>,
     /// What the kernel knows of the connection (`tcp`).
     pub tcp: Option<TcpInfo>,
+    /// What was seen of the proxy's TLS (`proxy-tls`).
+    pub secured: Option<tls::Seen>,
     /// Every request and its answer, the last one final (`connect`).
     pub exchanges: Vec<Exchange>,
     /// The words of the page that came with a refusal (`connect`); not escaped.
@@ -75,6 +78,7 @@ impl StageReport {
             address: None,
             losers: Vec::new(),
             tcp: None,
+            secured: None,
             exchanges: Vec::new(),
             content: None,
         }
@@ -83,9 +87,6 @@ impl StageReport {
 
 /// Watches the stages.
 pub(super) struct Ladder {
-    target: Authority,
-    /// The proxy, or the target where there is none.
-    first: Authority,
     stages: Vec<StageReport>,
     since: Option<Instant>,
     connection: usize,
@@ -93,15 +94,8 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    pub(super) fn new(target: &Authority, proxy: Option<&Authority>) -> Self {
-        Self {
-            target: target.clone(),
-            first: proxy.unwrap_or(target).clone(),
-            stages: Vec::new(),
-            since: None,
-            connection: 1,
-            scheme: None,
-        }
+    pub(super) fn new() -> Self {
+        Self { stages: Vec::new(), since: None, connection: 1, scheme: None }
     }
 
     /// Stops the clock of the present stage, and gives its time.
@@ -121,30 +115,24 @@ impl Ladder {
     }
 
     /// All stages of `all`: those that were not reached are skipped.
-    pub(super) fn finish(mut self, all: &[Stage], failed: bool) -> Vec<StageReport> {
+    pub(super) fn finish(mut self, all: &[(Stage, Authority)], failed: bool) -> Vec<StageReport> {
         self.leave();
         if let (true, Some(last)) = (failed, self.stages.last_mut()) {
             last.status = StageStatus::Failed;
         }
-        for stage in &all[self.stages.len().min(all.len())..] {
-            let skipped = StageReport::new(*stage, self.with(*stage), StageStatus::Skipped);
-            self.stages.push(skipped);
+        for (stage, with) in &all[self.stages.len().min(all.len())..] {
+            self.stages.push(StageReport::new(*stage, with.clone(), StageStatus::Skipped));
         }
         self.stages
-    }
-
-    fn with(&self, stage: Stage) -> Authority {
-        match stage {
-            Stage::Resolve | Stage::Tcp | Stage::Connect => self.first.clone(),
-            Stage::Tls | Stage::Http => self.target.clone(),
-        }
     }
 }
 
 impl Observer for Ladder {
-    fn entered(&mut self, stage: Stage) {
+    fn entered(&mut self, stage: Stage, with: &Authority) {
         self.leave();
-        self.stages.push(StageReport::new(stage, self.with(stage), StageStatus::Ok));
+        // Behind another proxy the connection is a new one.
+        self.connection = 1;
+        self.stages.push(StageReport::new(stage, with.clone(), StageStatus::Ok));
         self.since = Some(Instant::now());
     }
 
@@ -161,6 +149,8 @@ impl Observer for Ladder {
             Facts::Resolved { .. }
             | Facts::Authorized { .. }
             | Facts::Reconnected
+            | Facts::Secured { .. }
+            | Facts::Granted
             | Facts::Answered { .. } => {}
         }
         let Self { stages, connection, scheme, .. } = self;
@@ -185,6 +175,8 @@ impl Observer for Ladder {
             }
             Facts::Authorized { scheme: sent } => *scheme = Some(sent.to_owned()),
             Facts::Reconnected => *connection += 1,
+            Facts::Secured { seen } => stage.secured = Some(seen.clone()),
+            Facts::Granted => {}
             Facts::Answered { response } => {
                 exchange(response.status, &response.reason, &Challenges::default(), explanations(response));
             }

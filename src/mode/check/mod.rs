@@ -23,7 +23,7 @@ use crate::net::names::Names;
 use crate::net::probe::{Answer, Probe, ProbeError};
 use crate::net::starttls::StarttlsError;
 use crate::net::tls;
-use crate::route::{self, Route};
+use crate::route::{self, ProxyUri, Route};
 use crate::starttls::Protocol;
 use crate::tunnel::{self, Stage};
 
@@ -201,14 +201,12 @@ impl Report {
 /// Walks to one target.
 pub async fn run(job: &Check, target: &Authority) -> Report {
     let route = job.routes.route(target);
-    let proxy = match &route {
-        Route::Direct => None,
-        Route::Via(proxy) => Some(proxy.authority.clone()),
-    };
-    let mut ladder = ladder::Ladder::new(target, proxy.as_ref());
+    let proxies = proxies(&route);
+    let mut ladder = ladder::Ladder::new();
     let mut found = Findings::default();
     let failure = walk(job, target, &route, &mut ladder, &mut found).await.err();
-    let stages = ladder.finish(&stages(job, &route), failure.is_some());
+    let stages = ladder.finish(&stages(job, target, proxies), failure.is_some());
+    let proxy = proxies.last().map(|proxy| proxy.authority.clone());
     Report { target: target.clone(), proxy, stages, found, failure }
 }
 
@@ -230,18 +228,27 @@ async fn walk(
     inside::Walk { inside: &job.inside, target, limit, ladder, found }.climb(tunnel).await
 }
 
-/// The stages that apply, in order.
-fn stages(job: &Check, route: &Route) -> Vec<Stage> {
-    let applies = |stage: &Stage| match stage {
-        Stage::Resolve | Stage::Tcp => true,
-        Stage::Connect => matches!(route, Route::Via(_)),
-        Stage::Tls => job.inside.tls.is_some(),
-        Stage::Http => job.inside.http.is_some(),
-    };
-    [Stage::Resolve, Stage::Tcp, Stage::Connect, Stage::Tls, Stage::Http]
-        .into_iter()
-        .filter(applies)
-        .collect()
+/// The proxies of a way, nearest first.
+fn proxies(route: &Route) -> &[ProxyUri] {
+    match route {
+        Route::Direct => &[],
+        Route::Via(proxies) => proxies,
+    }
+}
+
+/// The stages that a way has, in order, and with whom.
+fn stages(job: &Check, target: &Authority, proxies: &[ProxyUri]) -> Vec<(Stage, Authority)> {
+    let first = proxies.first().map_or(target, |proxy| &proxy.authority);
+    let mut stages = vec![(Stage::Resolve, first.clone()), (Stage::Tcp, first.clone())];
+    for proxy in proxies {
+        if proxy.protocol == route::Protocol::Https {
+            stages.push((Stage::ProxyTls, proxy.authority.clone()));
+        }
+        stages.push((Stage::Connect, proxy.authority.clone()));
+    }
+    stages.extend(job.inside.tls.is_some().then(|| (Stage::Tls, target.clone())));
+    stages.extend(job.inside.http.is_some().then(|| (Stage::Http, target.clone())));
+    stages
 }
 
 /// The name to send for a host: an address is compared with the certificate but not sent

@@ -3,8 +3,10 @@
 //! Root → intermediate → leaf, so that a report has a chain to show. Everything is made anew for each test; only
 //! the root's PEM is a file, because `--cacert` wants one.
 
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,6 +67,14 @@ impl Pki {
         self.dir.path().join("ca.pem")
     }
 
+    /// The root and the intermediate, for servers that send their own certificate alone (Squid with GnuTLS).
+    pub(crate) fn authorities_file(&self) -> PathBuf {
+        let path = self.dir.path().join("authorities.pem");
+        let root = std::fs::read_to_string(self.ca_file()).unwrap();
+        std::fs::write(&path, root + &self.intermediate.pem()).unwrap();
+        path
+    }
+
     /// The certificate that the server made last shows.
     pub(crate) fn leaf_file(&self) -> PathBuf {
         self.dir.path().join("leaf.pem")
@@ -79,6 +89,27 @@ impl Pki {
         (path("chain.pem"), path("key.pem"))
     }
 
+    /// A client's certificate and key, for the tests' user alone.
+    pub(crate) fn identity(&self) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["client.test".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let path = |name: &str| self.dir.path().join(name);
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem() + &self.intermediate.pem();
+        std::fs::write(path("client.pem"), pem).unwrap();
+        std::fs::write(path("client.key"), key.serialize_pem()).unwrap();
+        std::fs::set_permissions(path("client.key"), Permissions::from_mode(0o600)).unwrap();
+        (path("client.pem"), path("client.key"))
+    }
+
+    /// What a TLS server that shows such a certificate is made with.
+    pub(crate) fn server_config(&self, leaf: Leaf) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().unwrap();
+        let chain = self.chain(leaf, &key);
+        std::fs::write(self.leaf_file(), chain[0].pem()).unwrap();
+        Arc::new(server_config(chain.into_iter().map(Into::into).collect(), &key))
+    }
+
     /// A TLS server that shows such a certificate.
     pub(crate) fn server(&self, leaf: Leaf) -> TlsServer {
         let key = KeyPair::generate().unwrap();
@@ -86,14 +117,7 @@ impl Pki {
         std::fs::write(self.leaf_file(), chain[0].pem()).unwrap();
         let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(Into::into).collect();
         let fingerprint = Sha256::digest(&chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
-            .unwrap();
-        let config = Arc::new(config);
+        let config = Arc::new(server_config(chain, &key));
         let origin = Origin::serving(move |tcp| {
             // A client that only looks at the handshake, or gives up on it, is what `check` is for.
             answer(tcp, Arc::clone(&config)).ok();
@@ -133,6 +157,16 @@ impl Pki {
             }
         }
     }
+}
+
+fn server_config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
+        .unwrap()
 }
 
 fn authority(name: &str) -> CertificateParams {

@@ -21,12 +21,14 @@ pub(crate) use process::{run, soon, tool};
 pub(crate) use samba::{NTLM_PASSWORD, NTLM_USER, Samba};
 pub(crate) use sshd::Sshd;
 pub(crate) use target::Target;
+pub(crate) use way::Way;
 
 mod kerberos;
 mod process;
 mod samba;
 mod sshd;
 mod target;
+mod way;
 
 /// The name that the proxies with Basic let in.
 pub(crate) const USER: &str = "alice";

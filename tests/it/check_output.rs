@@ -12,7 +12,7 @@ use crate::support::{Finished, LIMIT, finish, wimble};
 
 /// Every line is valid by the schema that is checked in.
 #[track_caller]
-fn assert_valid(finished: &Finished) {
+pub(crate) fn assert_valid(finished: &Finished) {
     let dir = tempfile::tempdir().unwrap();
     for (place, object) in reports(finished).iter().enumerate() {
         let file = dir.path().join(format!("{place}.json"));

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::check::report;
+use crate::check_output::assert_valid;
 use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki, TlsServer, body};
 use crate::support::real::{PASSWORD, Proxy, Sshd, USER, Way, tool};
@@ -134,7 +134,9 @@ fn every_kind_of_proxy_in_one_chain_and_check_shows_each_hop() {
     let target = Origin::echo();
     let mut check = wimble();
     check.args(["check", "--json", "--no-tls"]).args(&options).arg(target.target());
-    let report: Value = serde_json::from_str(&finish(&mut check, b"", SESSION).exits(0).text()).unwrap();
+    let finished = finish(&mut check, b"", SESSION).exits(0);
+    assert_valid(&finished);
+    let report = report(&finished);
     let stages: Vec<_> =
         report["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     assert_eq!(

@@ -97,6 +97,10 @@ fn the_first_source_that_names_a_user_decides_who_it_is() {
     ];
     for first in 0..sources.len() {
         let mut given: Vec<_> = sources[first..].iter().map(|(source, _)| *source).collect();
+        if first == 0 {
+            // Beside a name that is typed, a file of another's is a mistake.
+            given.retain(|source| !source.starts_with("file"));
+        }
         if sources[first].0 != "NETRC login everybodys password e" {
             given.push("password v");
         }
@@ -110,6 +114,7 @@ fn the_first_source_that_has_a_password_for_this_user_decides_the_password() {
     let strangers = ["netrc login bob password bobs", "url carol:carols", "NETRC login dave password daves"];
     let sources = [
         ("-U alice:typed", "typed"),
+        ("file alice:file", "file"),
         ("command run", "run"),
         ("netrc login alice password netrc", "netrc"),
         ("url alice:url", "url"),
@@ -144,7 +149,22 @@ fn a_name_from_anywhere_gets_its_password_from_anywhere() {
     gives(&["user alice", "netrc password anybodys"], "alice:anybodys");
     gives(&["url alice", "NETRC login alice password everybodys"], "alice:everybodys");
     gives(&["file alice:file", "command run"], "alice:file");
-    gives(&["-U alice", "file alice:file", "password variable"], "alice:variable");
+}
+
+#[test]
+fn a_credentials_file_of_another_user_than_the_one_that_is_typed_is_a_mistake() {
+    let folder = Folder::new();
+    let file = folder.file("credentials", "alice:sesame\n");
+    for typed in ["bob", "bob:typed", "Alice", "alice@REALM", "DOMAIN\\alice"] {
+        let mut cmd = wimble();
+        cmd.args(["connect", "--proxy", "proxy:1", "host:22", "-U", typed, "--proxy-credentials"]).arg(&file);
+        let finished = finish(&mut cmd, b"", LIMIT).fails(2);
+        let user = typed.split(':').next().unwrap();
+        let finished = finished.says(&format!("its NAME is not that of --proxy-user, {user}: "));
+        for secret in ["sesame", ":typed"] {
+            assert!(!finished.stderr.contains(secret), "{}", finished.stderr);
+        }
+    }
 }
 
 #[test]
@@ -592,4 +612,28 @@ fn a_process_that_holds_a_password_cannot_be_dumped_and_one_that_holds_none_can(
         assert_eq!(running.wait(LIMIT), Some(0));
         proxy.done();
     }
+}
+
+#[test]
+fn a_file_may_have_the_nt_hash_of_a_password_which_is_for_ntlm_alone() {
+    let folder = Folder::new();
+    let file = folder.file("hash", "DOMAIN\\alice:{NT}a4f49c406510bdcab6824ee7c30fd852\n");
+    let proxy = asking_in_vain();
+    let mut cmd = connect_via(&proxy, "host:22");
+    finish(cmd.arg("--proxy-credentials").arg(&file), b"", LIMIT).fails(6);
+    proxy.done();
+
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send("HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=x\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n");
+        let head = conn.expect_connect("host:22");
+        let sent = authorization(&head);
+        assert!(sent.len() == 1 && sent[0].starts_with("NTLM TlRMTVNTUAAB"), "{sent:?}");
+        conn.send("HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    let finished = finish(cmd.arg("--proxy-credentials").arg(&file).arg("-vv"), b"", LIMIT).exits(6);
+    assert!(!finished.stderr.contains("a4f49c40"), "{}", finished.stderr);
+    proxy.done();
 }

@@ -60,6 +60,8 @@ pub(super) enum CredentialsError {
     Exposed { file: String, mode: u32 },
     #[error("{file}: its first line is not NAME:PASSWORD")]
     Format { file: String },
+    #[error("{file}: its NAME is not that of --proxy-user, {user}: make them the same, or leave one out")]
+    OtherUser { file: String, user: String },
     #[error("{file}: {error}")]
     Netrc { file: String, error: OpenQuote },
     #[error("--netrc: there is no HOME that has a .netrc; --netrc-file FILE names one")]
@@ -194,19 +196,22 @@ fn sources(
         entry: Entry { user, proof: password.map(Proof::Password) },
     };
     let mut sources = Vec::new();
-    if let Some(typed) = &args.proxy_user {
-        let (user, password) = match typed.split_once(':') {
-            Some((user, password)) => (user, Some(Secret::new(password))),
-            None => (typed.as_str(), None),
-        };
-        sources.push(here("--proxy-user", Some(user.to_owned()), password));
+    let typed = args.proxy_user.as_deref().map(|typed| match typed.split_once(':') {
+        Some((user, password)) => (user, Some(Secret::new(password))),
+        None => (typed, None),
+    });
+    if let Some((user, password)) = &typed {
+        sources.push(here("--proxy-user", Some((*user).to_owned()), password.clone()));
     }
-    if let Some(file) = &args.proxy_credentials {
-        let entry = first_line(file)?;
-        // Of another user than a name that was typed, for all we know.
-        if args.proxy_user.is_none() {
-            sources.push(Source::Here { place: file.display().to_string(), entry });
+    if let Some(path) = &args.proxy_credentials {
+        let (file, entry) = (path.display().to_string(), first_line(path)?);
+        if let Some((user, _)) = typed
+            && entry.user.as_deref() != Some(user)
+        {
+            // What the file has for a name is not quoted: in the wrong file it may be a secret.
+            return Err(CredentialsError::OtherUser { file, user: user.to_owned() });
         }
+        sources.push(Source::Here { place: file, entry });
     }
     if let Some(command) = &args.proxy_password_command {
         sources.push(Source::Command { command: command.clone(), limit: args.proxy_timeout });

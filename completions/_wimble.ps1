@@ -143,7 +143,7 @@ Register-ArgumentCompleter -Native -CommandName 'wimble' -ScriptBlock {
             [CompletionResult]::new('--sni', '--sni', [CompletionResultType]::ParameterName, 'The name to send and to compare with the certificate [default: the target''s host]')
             [CompletionResult]::new('--alpn', '--alpn', [CompletionResultType]::ParameterName, 'Protocols to offer, separated by commas, such as h2,http/1.1')
             [CompletionResult]::new('--cacert', '--cacert', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file, and no others')
-            [CompletionResult]::new('--warn-expiry', '--warn-expiry', [CompletionResultType]::ParameterName, 'Fail if a certificate of the chain ends within this time, such as 30d')
+            [CompletionResult]::new('--warn-expiry', '--warn-expiry', [CompletionResultType]::ParameterName, 'Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d')
             [CompletionResult]::new('--save-chain', '--save-chain', [CompletionResultType]::ParameterName, 'Write the certificates as the target sent them, as PEM')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Show each step; twice: the header lines exchanged as well, credentials masked')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Show each step; twice: the header lines exchanged as well, credentials masked')

@@ -137,7 +137,7 @@ set edit:completion:arg-completer[wimble] = {|@words|
             cand --sni 'The name to send and to compare with the certificate [default: the target''s host]'
             cand --alpn 'Protocols to offer, separated by commas, such as h2,http/1.1'
             cand --cacert 'Trust the certificates in this PEM file, and no others'
-            cand --warn-expiry 'Fail if a certificate of the chain ends within this time, such as 30d'
+            cand --warn-expiry 'Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d'
             cand --save-chain 'Write the certificates as the target sent them, as PEM'
             cand -v 'Show each step; twice: the header lines exchanged as well, credentials masked'
             cand --verbose 'Show each step; twice: the header lines exchanged as well, credentials masked'

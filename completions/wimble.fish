@@ -138,7 +138,7 @@ never\t''"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l sni -d 'The name to send and to compare with the certificate [default: the target\'s host]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l alpn -d 'Protocols to offer, separated by commas, such as h2,http/1.1' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l cacert -d 'Trust the certificates in this PEM file, and no others' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l warn-expiry -d 'Fail if a certificate of the chain ends within this time, such as 30d' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l warn-expiry -d 'Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l save-chain -d 'Write the certificates as the target sent them, as PEM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s q -l quiet -d 'Show nothing but errors'

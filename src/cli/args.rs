@@ -342,7 +342,7 @@ pub(super) struct CheckArgs {
     pub(super) color: clap::ColorChoice,
 
     /// Do not speak TLS to the target; what it says by itself within a second is shown
-    #[arg(long, conflicts_with_all = ["sni", "alpn", "cacert", "insecure", "save_chain", "warn_expiry"], help_heading = "TLS with the target")]
+    #[arg(long, conflicts_with_all = ["sni", "alpn", "cacert", "insecure", "save_chain"], help_heading = "TLS with the target")]
     pub(super) no_tls: bool,
 
     /// The name to send and to compare with the certificate [default: the target's host]
@@ -364,8 +364,8 @@ pub(super) struct CheckArgs {
     #[arg(long, help_heading = "TLS with the target")]
     pub(super) insecure: bool,
 
-    /// Fail if a certificate of the chain ends within this time, such as 30d
-    #[arg(long, value_name = "TIME", value_parser = words::duration, help_heading = "TLS with the target")]
+    /// Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = words::duration)]
     pub(super) warn_expiry: Option<Duration>,
 
     /// Write the certificates as the target sent them, as PEM

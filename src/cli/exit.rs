@@ -7,7 +7,7 @@ use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::proto::head::Class;
 use crate::proto::socks::{Refusal, SocksError};
-use crate::tunnel::{Cause, Error, LookUpError};
+use crate::tunnel::{Cause, Error, LookUpError, Stage};
 
 /// What went wrong, as far as a script cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,9 +138,10 @@ impl Classified for CheckError {
             Self::Page(_) => Kind::Protocol,
             Self::Http(ProbeError::Conversation(error)) if error.is_parse() => Kind::Protocol,
             Self::Cut(_) | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
+            Self::Untrusted { stage: Stage::ProxyTls, .. } => Kind::ProxyTls,
             Self::Starttls(StarttlsError::Upgrade(_) | StarttlsError::Broken(_))
             | Self::Handshake { .. }
-            | Self::Untrusted(_) => Kind::Tls,
+            | Self::Untrusted { .. } => Kind::Tls,
             Self::Slow { .. } => Kind::Timeout,
             Self::Http(ProbeError::Request(_)) => Kind::Usage,
         }
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
     use crate::auth::Challenges;
     use crate::proto::{Refusal, Status};
-    use crate::tunnel::{Peer, Stage};
+    use crate::tunnel::Peer;
 
     #[test]
     fn r09_a_status_decides_by_its_class() {

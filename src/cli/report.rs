@@ -58,6 +58,11 @@ impl Told {
         Self { detail: Some(detail), hint: Some(detail.hint().into()), ..self }
     }
 
+    /// Tells better why.
+    pub(super) fn saying(self, why: String) -> Self {
+        Self { why, ..self }
+    }
+
     fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }

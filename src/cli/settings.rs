@@ -16,7 +16,7 @@ use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
 use crate::front::http::Gate;
 use crate::mode::Place;
-use crate::mode::check::{Check, Inside, Lookups, TlsProbe, Trust};
+use crate::mode::check::{Check, Inside, Lookups, TlsProbe};
 use crate::mode::connect::{Carrier, Connect};
 use crate::mode::forward::Forward;
 use crate::mode::serve::Serve;
@@ -167,16 +167,15 @@ fn check(
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
     let alpn = if args.http.is_some() { vec!["http/1.1".into()] } else { args.alpn };
     let trust = match &args.cacert {
-        _ if args.insecure => Trust::Insecure,
-        Some(file) => Trust::Anchors(certificates("--cacert", file)?),
-        None => Trust::Stores,
+        _ if args.insecure => trust::Trust::Danger,
+        Some(file) => trust::Trust::Anchors(certificates("--cacert", file)?),
+        None => trust::Trust::System,
     };
     let tls = TlsProbe {
         starttls: args.starttls,
         sni: args.sni.map(sni).transpose()?,
         alpn,
         trust,
-        warn_expiry: args.warn_expiry,
     };
     let sweeps = !args.ports.is_empty();
     let http = args.http.map(|path| Probe {
@@ -186,12 +185,13 @@ fn check(
     });
     let inside = Inside { tls: (!args.no_tls && !sweeps).then_some(tls), http, listen: !sweeps };
     let lookups = if sweeps { Lookups::Shared } else { Lookups::Each };
-    let check = Check { routes, config, lookups, inside };
+    let warn_expiry = args.warn_expiry;
+    let check = Check { routes, config, lookups, warn_expiry, inside };
     let mut ways = vec![Way { explanation: Explanation::new(origin, &check.routes, variables), check }];
     if let Some(other) = &args.compare {
         let typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
         let (routes, config, _) = proxy(&typed, &targets, variables, warnings, Curtain::new(false))?;
-        let check = Check { routes, config, lookups, inside: ways[0].check.inside.clone() };
+        let check = Check { routes, config, lookups, warn_expiry, inside: ways[0].check.inside.clone() };
         let origin = Origin::Option("--compare");
         ways.push(Way { explanation: Explanation::new(origin, &check.routes, variables), check });
     }

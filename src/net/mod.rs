@@ -22,6 +22,7 @@ mod splice;
 pub mod standard;
 pub mod starttls;
 pub mod stdio;
+pub mod store;
 pub mod stream;
 pub mod tcp_info;
 pub mod tls;

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use rustls::Connection;
+use rustls::{Connection, IoState};
 
 use super::channel::Channel;
 use super::stream::Stream;
@@ -42,6 +42,8 @@ pub struct NotSecured {
     pub error: io::Error,
     /// The first bytes that came, at most [`tls::FIRST`]: what is spoken there, if it is not TLS.
     pub first: Vec<u8>,
+    /// What had been agreed upon by then.
+    pub agreed: Seen,
 }
 
 impl Secured {
@@ -68,15 +70,42 @@ impl Secured {
         let first = this.session().first.take().unwrap_or_default();
         match shaken {
             Ok(()) => Ok(this),
-            Err(error) => Err(NotSecured { error, first }),
+            Err(error) => Err(NotSecured { error, first, agreed: this.agreed() }),
         }
     }
 
-    /// What was seen of the peer.
-    pub fn seen(&self) -> Seen {
-        let session = self.session();
-        let chain = session.connection.peer_certificates().unwrap_or_default().to_vec();
-        tls::seen(&session.connection, Seen { chain, ..Seen::default() })
+    /// What was agreed upon with the peer: version, suite, group and protocol.
+    pub fn agreed(&self) -> Seen {
+        tls::agreed(&self.session().connection)
+    }
+
+    /// Takes in what TLS 1.3 sends behind the handshake, up to `enough`, data or the end: session
+    /// tickets, or the alert of a peer that misses our certificate. Data stays for who reads next.
+    ///
+    /// # Errors
+    /// The alert, or whatever broke the connection.
+    pub async fn listen(&self, enough: impl Fn() -> bool) -> io::Result<()> {
+        std::future::poll_fn(|cx| {
+            loop {
+                let mut session = self.session();
+                session.plain = session.connection.process_new_packets().is_ok_and(holds_data);
+                if enough() || session.plain {
+                    return Poll::Ready(Ok(()));
+                }
+                if !session.held.is_empty() {
+                    session.process(&self.inner)?;
+                    continue;
+                }
+                ready!(self.inner.poll_read_ready(cx))?;
+                match session.take_in(&self.inner) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(0) => return Poll::Ready(Ok(())),
+                    Ok(_) => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        })
+        .await
     }
 
     /// The protocol agreed upon by ALPN.
@@ -330,6 +359,11 @@ impl Session {
             let _flushed_later = self.send(inner);
         }
     }
+}
+
+/// Whether something waits to be read.
+fn holds_data(state: IoState) -> bool {
+    state.plaintext_bytes_to_read() > 0
 }
 
 /// RFC 8446 §6.1: an end that the peer did not announce may be somebody else's doing.

@@ -1,4 +1,4 @@
-//! Connected sockets and other ways for bytes, and one whose first bytes have been read already.
+//! Connected sockets and other ways for bytes.
 //!
 //! Few variants on purpose: what is carried between two sockets is spliced where the kernel can;
 //! everything else is a [`Channel`].
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::SockRef;
@@ -250,49 +250,5 @@ impl Stream {
     /// Puts `early` before what is read.
     pub fn preceded_by(self, early: Bytes) -> Self {
         if early.is_empty() { self } else { Self::Channel(Box::new(Preceded::new(early, self))) }
-    }
-}
-
-/// A stream whose first bytes have been read already: they come first.
-#[derive(Debug)]
-pub struct Prefixed<S> {
-    early: Bytes,
-    stream: S,
-}
-
-impl<S> Prefixed<S> {
-    /// Puts `early` before what is read from `stream`.
-    pub fn new(early: Bytes, stream: S) -> Self {
-        Self { early, stream }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.early.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let some = self.early.len().min(buf.remaining());
-        buf.put_slice(&self.early[..some]);
-        self.early.advance(some);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

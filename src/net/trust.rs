@@ -1,6 +1,6 @@
 //! Whom an `https://` proxy has to be, and who we are to it.
 //!
-//! Stores are read when TLS is first spoken, not before: that takes as long as a whole tunnel.
+//! This system's store is read when TLS is spoken, not before: that takes as long as a whole tunnel.
 //! Every connection of a run shares one configuration, and with it the sessions that can be
 //! resumed.
 
@@ -17,8 +17,9 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootC
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::secured::{NotSecured, Secured};
+use super::store::Store;
 use super::stream::Stream;
-use super::tls::provider;
+use super::tls::{Seen, Watch, provider};
 use crate::authority::Host;
 
 /// Whose certificates are accepted.
@@ -54,43 +55,77 @@ pub struct Tls(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     trust: Trust,
+    store: Store,
     identity: Option<Identity>,
-    ready: OnceLock<Result<Arc<ClientConfig>, Error>>,
+    ready: OnceLock<Result<(ClientConfig, Arc<Judge>), Error>>,
 }
 
 impl Tls {
-    /// Trusts `trust`, and shows `identity` to a proxy that asks.
+    /// Trusts `trust`, and shows `identity` to a peer that asks.
     pub fn new(trust: Trust, identity: Option<Identity>) -> Self {
-        Self(Arc::new(Shared { trust, identity, ready: OnceLock::new() }))
+        Self(Arc::new(Shared { trust, identity, ..Shared::default() }))
     }
 
-    /// Speaks TLS with a proxy over `stream`.
+    /// Whose certificates are accepted.
+    pub fn trust(&self) -> &Trust {
+        &self.0.trust
+    }
+
+    /// This system's store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Makes ready, on a thread, what takes some time.
+    pub fn prepare(&self) {
+        if self.0.trust == Trust::System {
+            self.0.store.read_ahead();
+        }
+    }
+
+    /// Speaks TLS with `name` over `stream`, offering these protocols by ALPN.
     ///
     /// # Errors
     /// [`NotSecured`].
-    pub async fn secure(&self, stream: Stream, host: &Host) -> Result<Secured, NotSecured> {
-        let connection =
-            self.config(&[b"http/1.1"]).and_then(|tls| ClientConnection::new(tls, server_name(host)?));
-        match connection {
+    pub async fn secure(
+        &self,
+        stream: Stream,
+        name: ServerName<'static>,
+        alpn: &[impl AsRef<[u8]>],
+        watch: Option<&Watch>,
+    ) -> Result<Secured, NotSecured> {
+        let config = self.config(alpn, &name, watch);
+        let secured = match config.and_then(|config| ClientConnection::new(Arc::new(config), name)) {
             Ok(connection) => Secured::new(stream, connection).await,
-            Err(error) => Err(NotSecured { error: io::Error::other(error), first: Vec::new() }),
+            Err(error) => {
+                let error = io::Error::other(error);
+                Err(NotSecured { error, first: Vec::new(), agreed: Seen::default() })
+            }
+        };
+        if let Some(watch) = watch {
+            watch.agreed(match &secured {
+                Ok(secured) => secured.agreed(),
+                Err(failed) => failed.agreed.clone(),
+            });
         }
+        secured
     }
 
-    /// The configuration for a connection that offers these protocols by ALPN. The first call reads
-    /// the system's store, which may take some milliseconds.
-    ///
-    /// # Errors
-    /// Our certificate and key don't go together, or there is nobody to trust.
-    pub fn config(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Error> {
-        let config = self.0.ready.get_or_init(|| self.0.make().map(Arc::new)).clone()?;
-        if alpn.is_empty() {
-            return Ok(config);
-        }
+    fn config(
+        &self,
+        alpn: &[impl AsRef<[u8]>],
+        name: &ServerName<'_>,
+        watch: Option<&Watch>,
+    ) -> Result<ClientConfig, Error> {
+        let ready = self.0.ready.get_or_init(|| self.0.make());
+        let (config, judge) = ready.as_ref().map_err(Clone::clone)?;
         // A clone shares the store of sessions.
-        let mut config = ClientConfig::clone(&config);
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(Arc::new(config))
+        let mut config = config.clone();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+        if let Some(watch) = watch {
+            watch.attend(&mut config, judge.clone(), name);
+        }
+        Ok(config)
     }
 }
 
@@ -100,17 +135,17 @@ pub fn is_tls(error: &io::Error) -> bool {
 }
 
 impl Shared {
-    fn make(&self) -> Result<ClientConfig, Error> {
-        let provider = provider();
-        let judge = Judge::new(&self.trust, provider.clone())?;
-        let config = ClientConfig::builder_with_provider(provider)
+    fn make(&self) -> Result<(ClientConfig, Arc<Judge>), Error> {
+        let judge = Arc::new(Judge::new(&self.trust, &self.store)?);
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(judge));
-        match &self.identity {
-            None => Ok(config.with_no_client_auth()),
-            Some(Identity { chain, key }) => config.with_client_auth_cert(chain.clone(), key.clone_key()),
-        }
+            .with_custom_certificate_verifier(judge.clone());
+        let config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some(Identity { chain, key }) => config.with_client_auth_cert(chain.clone(), key.clone_key())?,
+        };
+        Ok((config, judge))
     }
 }
 
@@ -128,31 +163,37 @@ pub fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
 
 /// Decides whether a certificate is accepted; the signatures of the handshake are always checked.
 #[derive(Debug)]
-struct Judge {
+pub struct Judge {
     provider: Arc<CryptoProvider>,
-    /// Accepted as they are.
-    known: Vec<CertificateDer<'static>>,
-    /// `None`: everything is accepted.
-    roots: Option<Arc<WebPkiServerVerifier>>,
+    accepts: Accepts,
+}
+
+#[derive(Debug)]
+enum Accepts {
+    Anybody,
+    System(Store),
+    Given { anchors: Vec<CertificateDer<'static>>, roots: Arc<WebPkiServerVerifier> },
 }
 
 impl Judge {
-    fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        let known = match trust {
-            Trust::Danger => return Ok(Self { provider, known: Vec::new(), roots: None }),
-            Trust::System => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                Vec::new()
-            }
+    /// Trusts `trust`; `store` is this system's.
+    ///
+    /// # Errors
+    /// None of the certificates given can vouch for anybody.
+    pub fn new(trust: &Trust, store: &Store) -> Result<Self, Error> {
+        let provider = provider();
+        let accepts = match trust {
+            Trust::Danger => Accepts::Anybody,
+            Trust::System => Accepts::System(store.clone()),
             Trust::Anchors(anchors) => {
+                let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(anchors.iter().cloned());
-                anchors.clone()
+                let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+                let roots = roots.build().map_err(|_| Error::General("it holds no authority".into()))?;
+                Accepts::Given { anchors: anchors.clone(), roots }
             }
         };
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let verifier = verifier.build().map_err(|_| Error::General("this system trusts nobody".into()))?;
-        Ok(Self { provider, known, roots: Some(verifier) })
+        Ok(Self { provider, accepts })
     }
 }
 
@@ -165,14 +206,21 @@ impl ServerCertVerifier for Judge {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
-        // `openssl req -x509` makes an authority of a server's certificate, which the verifier
-        // refuses as one. Who named the very certificate trusts it all the same, in its time.
-        if self.known.iter().any(|known| known == end_entity) {
-            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-            return in_time(end_entity, now).map(|()| ServerCertVerified::assertion());
+        match &self.accepts {
+            Accepts::Anybody => Ok(ServerCertVerified::assertion()),
+            Accepts::System(store) => store
+                .verify(end_entity, intermediates, name, now)
+                .map(|()| ServerCertVerified::assertion()),
+            // `openssl req -x509` makes an authority of a server's certificate, which the verifier
+            // refuses as one. Who named the very certificate trusts it all the same, in its time.
+            Accepts::Given { anchors, .. } if anchors.iter().any(|known| known == end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                in_time(end_entity, now).map(|()| ServerCertVerified::assertion())
+            }
+            Accepts::Given { roots, .. } => {
+                roots.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+            }
         }
-        roots.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(

@@ -33,6 +33,7 @@ use crate::net::http1::{self, DriveError};
 use crate::net::names::Names;
 use crate::net::secured::NotSecured;
 use crate::net::stream::Stream;
+use crate::net::tls::Watch;
 use crate::net::trust;
 use crate::proto::{Handshake, HandshakeError, Refusal, RequestFields, Step};
 use crate::route::{Protocol, ProxyUri, Route};
@@ -156,6 +157,9 @@ async fn reach(
 ) -> Result<Stream, Error> {
     let peer = Peer::Proxy(proxy.authority.clone());
     let began = Instant::now();
+    if proxy.protocol == Protocol::Https {
+        config.tls.prepare();
+    }
     let stream = if nearer.is_empty() {
         Stream::Tcp(dial(&peer, config, observer).await?)
     } else {
@@ -170,11 +174,17 @@ async fn reach(
     let deadline = if nearer.is_empty() { began } else { Instant::now() } + config.connect_timeout;
     observer.entered(Stage::ProxyTls, &proxy.authority);
     let failed = |cause| Error { stage: Stage::ProxyTls, peer: peer.clone(), cause };
-    let secured = tokio::time::timeout_at(deadline, config.tls.secure(stream, proxy.authority.host()))
-        .await
-        .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
-        .map_err(|NotSecured { error, first }| failed(Cause::Tls { error, first }))?;
-    observer.learnt(Facts::Secured { seen: &secured.seen() });
+    let name = trust::server_name(proxy.authority.host())
+        .map_err(|error| failed(Cause::Tls { error: io::Error::other(error), first: Vec::new() }))?;
+    let watch = observer.wants_handshakes().then(Watch::default);
+    if let Some(watch) = &watch {
+        observer.learnt(Facts::Securing { watch });
+    }
+    let secured =
+        tokio::time::timeout_at(deadline, config.tls.secure(stream, name, &["http/1.1"], watch.as_ref()))
+            .await
+            .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
+            .map_err(|NotSecured { error, first, .. }| failed(Cause::Tls { error, first }))?;
     tracing::debug!("TLS with {} stands", proxy.authority);
     Ok(Stream::Channel(Box::new(secured)))
 }

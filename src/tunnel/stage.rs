@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::authority::Authority;
-use crate::net::tls::Seen;
+use crate::net::tls::Watch;
 use crate::proto::{Refusal, ResponseHead};
 
 /// A stage on the way to the target, in the order they are climbed.
@@ -64,10 +64,10 @@ pub enum Facts<'a> {
     },
     /// The proxy closed the connection: the next request goes over a new one.
     Reconnected,
-    /// TLS with the proxy stands.
-    Secured {
-        /// What was seen of it.
-        seen: &'a Seen,
+    /// TLS with the proxy begins.
+    Securing {
+        /// What is seen of it, also if it fails, and also later: session tickets come behind.
+        watch: &'a Watch,
     },
     /// SOCKS: the tunnel stands.
     Granted,
@@ -97,6 +97,10 @@ pub trait Observer {
     fn learnt(&mut self, facts: Facts<'_>);
     /// Whether a refusal's content is worth the time of reading it.
     fn wants_content(&self) -> bool {
+        false
+    }
+    /// Whether TLS with proxies shall be watched: then no session is resumed.
+    fn wants_handshakes(&self) -> bool {
         false
     }
 }

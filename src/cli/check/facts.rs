@@ -8,7 +8,6 @@ use super::failure::problem;
 use crate::mode::check::{
     CertificateFacts, Ended, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
-use crate::net::tls::Seen;
 use crate::tunnel::Stage;
 
 /// A name and what there is to say; a line without a name goes on with the one before.
@@ -28,11 +27,8 @@ pub(super) fn in_short(report: &Report, stage: &StageReport) -> String {
             None if stage.status == StageStatus::Ok => "granted".into(),
             None => String::new(),
         },
-        Stage::ProxyTls => stage.secured.as_ref().map(agreed).unwrap_or_default(),
-        Stage::Tls => match &report.found.tls {
-            Some(TlsReport { seen, .. }) => agreed(seen),
-            None => String::new(),
-        },
+        Stage::ProxyTls => stage.tls.as_ref().map(agreed).unwrap_or_default(),
+        Stage::Tls => report.found.tls.as_ref().map(agreed).unwrap_or_default(),
         Stage::Http => match &report.found.http {
             Some(answer) => format!("{} {}", answer.version, answer.status),
             None => String::new(),
@@ -47,7 +43,7 @@ pub(super) fn in_short(report: &Report, stage: &StageReport) -> String {
     }
 }
 
-fn agreed(seen: &Seen) -> String {
+fn agreed(TlsReport { seen, .. }: &TlsReport) -> String {
     let alpn = seen.alpn.as_ref().map(|protocol| format!("ALPN {protocol}"));
     let facts = [&seen.version, &seen.cipher_suite, &seen.group, &alpn];
     facts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
@@ -60,7 +56,13 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
         match stage.stage {
             Stage::Tcp => tcp(stage, &mut lines),
             Stage::Connect => connect(stage, &mut lines),
-            Stage::Resolve | Stage::ProxyTls | Stage::Tls | Stage::Http => {}
+            Stage::ProxyTls => {
+                if let Some(tls) = &stage.tls {
+                    lines.push(("tls with", format!("the proxy {}", stage.with)));
+                    peer(tls, &mut lines);
+                }
+            }
+            Stage::Resolve | Stage::Tls | Stage::Http => {}
         }
     }
     if let Some(banner) = &report.found.banner {
@@ -84,8 +86,19 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
         lines.push(("starttls", format!("{}{}", protocol.name(), said.unwrap_or_default())));
     }
     if let Some(tls) = &report.found.tls {
-        handshake(tls, &mut lines);
-        certificates(report, tls, &mut lines);
+        if report.stages.iter().any(|stage| stage.tls.is_some()) {
+            lines.push(("tls with", format!("the target {}", report.target)));
+        }
+        peer(tls, &mut lines);
+    }
+    if let Some(issuer) = report.interceptor() {
+        lines.push((
+            "beware",
+            format!(
+                "issuer {issuer} is not known to Mozilla's roots but is trusted here: the proxy \
+                 probably reads this traffic"
+            ),
+        ));
     }
     if let Some(answer) = &report.found.http {
         if let Some(server) = &answer.server {
@@ -159,8 +172,13 @@ fn words(exchange: &Exchange, before: Option<&Exchange>) -> String {
     words
 }
 
-fn handshake(tls: &TlsReport, lines: &mut Vec<Line>) {
-    let seen = &tls.seen;
+/// Of the target and of a proxy alike.
+fn peer(tls: &TlsReport, lines: &mut Vec<Line>) {
+    handshake(tls, lines);
+    certificates(tls, lines);
+}
+
+fn handshake(TlsReport { seen, .. }: &TlsReport, lines: &mut Vec<Line>) {
     if seen.version.is_none() && seen.chain.is_empty() {
         return;
     }
@@ -183,7 +201,7 @@ fn handshake(tls: &TlsReport, lines: &mut Vec<Line>) {
     lines.push(("handshake", facts.join(", ")));
 }
 
-fn certificates(report: &Report, tls: &TlsReport, lines: &mut Vec<Line>) {
+fn certificates(tls: &TlsReport, lines: &mut Vec<Line>) {
     for (place, certificate) in tls.chain.iter().enumerate() {
         let CertificateFacts { subject, issuer, names, key, signature, serial, .. } = certificate;
         let subject = if subject.is_empty() { "(no subject)" } else { subject };
@@ -210,15 +228,6 @@ fn certificates(report: &Report, tls: &TlsReport, lines: &mut Vec<Line>) {
         }
     }
     lines.extend(tls.problems.iter().map(|found| ("problem", problem(found))));
-    if let Some(issuer) = report.interceptor() {
-        lines.push((
-            "beware",
-            format!(
-                "issuer {issuer} is not known to Mozilla's roots but is trusted here: the proxy \
-                 probably reads this traffic"
-            ),
-        ));
-    }
 }
 
 fn validity(certificate: &CertificateFacts) -> String {

@@ -8,7 +8,7 @@ use rustls::AlertDescription;
 use crate::cli::exit::Classified as _;
 use crate::cli::hints::Detail;
 use crate::cli::report::{self, Told};
-use crate::mode::check::{CheckError, Problem, Report};
+use crate::mode::check::{CheckError, Problem, Report, StageStatus, TlsReport};
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::net::tls;
@@ -37,13 +37,16 @@ const ALERTS: [(AlertDescription, Detail); 5] = [
 /// The failure of a report, if it has one.
 pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
     let error = report.failure.as_ref()?;
-    let target = &report.target;
-    let told = |stage: Stage, why: String| {
-        Told::new(error.kind(), format!("{} {target}", stage.name()), why).at(stage)
-    };
+    let (target, stage) = (&report.target, error.stage());
+    let told =
+        |why: String| Told::new(error.kind(), format!("{} {target}", stage.name()), why).at(stage);
     Some(match error {
         CheckError::Tunnel(error) => {
             let told = report::tunnel(error, Some(target));
+            if let (Some(Detail::ProxyUntrusted), Some(tls)) = (told.detail, untrusted_proxy(report)) {
+                let why = sentences(&tls.problems);
+                return Some(told.saying(format!("the proxy's certificate is not trusted: {why}")));
+            }
             let page = report.stages.iter().find_map(|stage| stage.content.as_deref()).unwrap_or_default();
             if WANTS_TLS.iter().any(|words| page.contains(words)) {
                 told.because(Detail::PlainHttpOnTlsPort)
@@ -52,49 +55,59 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
             }
         }
         CheckError::Page(page) => {
-            told(Stage::Connect, format!("the tunnel opened, and a page came: {:?}", shown(page)))
+            told(format!("the tunnel opened, and a page came: {:?}", shown(page)))
                 .because(Detail::PageAfterSuccess)
         }
         CheckError::Cut(error) => {
             let why = format!("the tunnel was cut off after the handshake: {}", report::reason(error));
-            told(Stage::Tls, why).because(Detail::ResetLater)
+            told(why).because(Detail::ResetLater)
         }
         CheckError::Slow { stage: Stage::Http, limit } => {
-            told(Stage::Http, format!("no answer within {limit:?} (--connect-timeout)"))
+            told(format!("no answer within {limit:?} (--connect-timeout)"))
                 .because(Detail::HttpSilent)
         }
-        CheckError::Slow { stage, limit } => {
-            told(*stage, format!("no handshake within {limit:?} (--connect-timeout)"))
+        CheckError::Slow { limit, .. } => {
+            told(format!("no handshake within {limit:?} (--connect-timeout)"))
                 .because(Detail::TlsSilent)
         }
         CheckError::Starttls(error) => {
             let (why, detail) = starttls(error);
-            told(Stage::Tls, why).because(detail)
+            told(why).because(detail)
         }
         CheckError::Handshake { error, first } => {
             let (why, detail) = no_handshake(report, error, first);
-            told(Stage::Tls, why).because(detail)
+            told(why).because(detail)
         }
-        CheckError::Untrusted(problems) => {
-            let said: Vec<_> = problems.iter().map(problem).collect();
+        CheckError::Untrusted { with, problems, .. } => {
             let detail = problems.first().map_or(Detail::Untrusted, problem_detail);
             let fault = if detail == Detail::ExpiresSoon { "ends too soon" } else { "is not trusted" };
-            told(Stage::Tls, format!("the certificate {fault}: {}", said.join("; "))).because(detail)
+            let why = format!("the certificate {fault}: {}", sentences(problems));
+            Told::new(error.kind(), format!("{} {with}", stage.name()), why).at(stage).because(detail)
         }
-        CheckError::Http(ProbeError::Request(error)) => told(Stage::Http, error.to_string()),
+        CheckError::Http(ProbeError::Request(error)) => told(error.to_string()),
         CheckError::Http(ProbeError::Conversation(error)) => {
             let reset = causes(error).any(|cause| {
                 let broken = cause.downcast_ref().map(io::Error::kind);
                 broken.is_some_and(|kind| RESETS.contains(&kind))
             });
             let words: Vec<_> = causes(error).map(ToString::to_string).collect();
-            told(Stage::Http, words.join(": ")).because(if reset {
+            told(words.join(": ")).because(if reset {
                 Detail::ResetLater
             } else {
                 Detail::NoHttp
             })
         }
     })
+}
+
+/// What was learnt of the proxy that failed because of its certificate.
+fn untrusted_proxy(report: &Report) -> Option<&TlsReport> {
+    let failed = report.stages.iter().find(|stage| stage.status == StageStatus::Failed)?;
+    failed.tls.as_ref().filter(|tls| !tls.problems.is_empty())
+}
+
+fn sentences(problems: &[Problem]) -> String {
+    problems.iter().map(problem).collect::<Vec<_>>().join("; ")
 }
 
 /// A TLS handshake that failed: by an alert, by the certificate, or told by the first bytes that

@@ -32,7 +32,11 @@ pub(super) fn report(report: &Report, explanation: &Explanation, explain: bool) 
         "ok": report.failure.is_none(),
         "exit_code": code,
         "stages": report.stages.iter().map(stage).collect::<Vec<_>>(),
-        "tls": report.found.tls.as_ref().map(|seen| tls(report, seen)),
+        "tls": report.found.tls.as_ref().map(|targets| {
+            let mut value = tls(targets);
+            value["intercepted"] = json!(report.interceptor().is_some());
+            value
+        }),
         "error": told.as_ref().map(error),
     });
     if let Some(banner) = &report.found.banner {
@@ -113,10 +117,8 @@ fn stage(stage: &StageReport) -> Value {
         value["round_trip_ms"] = json!(ms(info.round_trip));
         value["retransmits"] = json!(info.retransmits);
     }
-    if let Some(seen) = &stage.secured {
-        value["tls"] = json!({
-            "version": seen.version, "cipher_suite": seen.cipher_suite, "group": seen.group, "alpn": seen.alpn,
-        });
+    if let Some(proxys) = &stage.tls {
+        value["tls"] = tls(proxys);
     }
     if let Some(last) = stage.exchanges.last() {
         value["http_status"] = json!(last.status.code());
@@ -142,7 +144,8 @@ fn exchange(exchange: &Exchange) -> Value {
     })
 }
 
-fn tls(report: &Report, tls: &TlsReport) -> Value {
+/// Of the target and of a proxy alike.
+fn tls(tls: &TlsReport) -> Value {
     let trusted = |wanted| {
         let found = tls.verdicts.iter().find(|(store, _)| *store == wanted);
         found.map(|(_, verdict)| *verdict == Verdict::Trusted)
@@ -162,7 +165,6 @@ fn tls(report: &Report, tls: &TlsReport) -> Value {
         "trusted": {
             "mozilla": trusted(Store::Mozilla), "system": trusted(Store::System), "cacert": trusted(Store::Given),
         },
-        "intercepted": report.interceptor().is_some(),
         "problems": tls.problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }

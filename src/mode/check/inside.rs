@@ -1,20 +1,19 @@
 //! A look inside the open tunnel: what the target says by itself, TLS with it, a request.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
 
-use super::certificate::CertificateFacts;
+use super::judgement::{Judgement, TlsReport};
 use super::ladder::Ladder;
-use super::{
-    CheckError, Ended, Findings, Inside, Problem, TlsProbe, TlsReport, Trust, Verdict, server_name, trust,
-};
+use super::{Check, CheckError, Ended, Findings, Inside, TlsProbe, server_name};
 use crate::authority::Authority;
 use crate::net::probe::{self, Probe};
 use crate::net::starttls;
-use crate::net::stream::Prefixed;
-use crate::net::tls;
+use crate::net::stream::Stream;
+use crate::net::tls::{self, Watch};
+use crate::net::trust::{Tls, Trust};
 use crate::starttls::{Protocol, Upgrade};
 use crate::tunnel::{Observer as _, Stage, Tunnel};
 
@@ -28,15 +27,16 @@ const MAX_BANNER: usize = 1024;
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 
-/// What TLS 1.3 sends behind the handshake comes a round trip later: twice the time of the
-/// handshake, within these bounds.
-const TICKET_PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+/// How long TLS 1.3 is listened to behind the handshake: a ticket is of less interest than the
+/// alert of a peer that misses our certificate. Both come a round trip later; the handshake took
+/// one and some computing.
+const TICKET_PATIENCE: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(250)];
+const ALERT_PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 /// The way on from the open tunnel.
 pub(super) struct Walk<'a> {
-    pub(super) inside: &'a Inside,
+    pub(super) check: &'a Check,
     pub(super) target: &'a Authority,
-    pub(super) limit: Duration,
     pub(super) ladder: &'a mut Ladder,
     pub(super) found: &'a mut Findings,
 }
@@ -44,8 +44,8 @@ pub(super) struct Walk<'a> {
 impl Walk<'_> {
     pub(super) async fn climb(mut self, tunnel: Tunnel) -> Result<(), CheckError> {
         let (early, stream) = tunnel.into_early_and_stream();
-        let stream = Prefixed::new(early, stream);
-        let Inside { tls, http, listen } = self.inside;
+        let stream = stream.preceded_by(early);
+        let Inside { tls, http, listen } = &self.check.inside;
         match (tls, http) {
             (Some(probe), http) => self.tls(stream, probe, http.as_ref()).await,
             (None, Some(wanted)) => self.http(stream, HTTP_PORT, wanted).await,
@@ -55,7 +55,7 @@ impl Walk<'_> {
     }
 
     /// What comes unasked. A web server never speaks first: a page is the proxy's own.
-    async fn banner(&mut self, mut stream: impl AsyncRead + Unpin) -> Result<(), CheckError> {
+    async fn banner(&mut self, mut stream: Stream) -> Result<(), CheckError> {
         let mut said = Vec::new();
         let listen = async {
             while !said.contains(&b'\n') && said.len() < MAX_BANNER {
@@ -78,18 +78,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn tls<S>(
+    async fn tls(
         &mut self,
-        mut stream: S,
+        mut stream: Stream,
         probe: &TlsProbe,
         wanted: Option<&Probe>,
-    ) -> Result<(), CheckError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    ) -> Result<(), CheckError> {
         self.ladder.entered(Stage::Tls, self.target);
-        let deadline = tokio::time::Instant::now() + self.limit;
-        let slow = CheckError::Slow { stage: Stage::Tls, limit: self.limit };
+        let limit = self.check.config.connect_timeout;
+        let deadline = Instant::now() + limit;
+        let slow = CheckError::Slow { stage: Stage::Tls, limit };
         if let Some(protocol) = probe.starttls {
             let host = match protocol {
                 // RFC 9110 §7.2: with the port.
@@ -111,41 +109,47 @@ impl Walk<'_> {
             upgraded?;
         }
         let name = probe.sni.clone().unwrap_or_else(|| server_name(self.target.host()));
-        let look = tls::look(stream, name.clone(), &probe.alpn);
-        let Ok(looked) = tokio::time::timeout_at(deadline, look).await else { return Err(slow) };
-        // Judging reads the system's store, and a ticket comes behind the handshake: that is not
-        // the handshake's time.
+        // Anybody may answer, so that everything can be told; who it is is judged below.
+        let (anybody, watch) = (Tls::new(Trust::Danger, None), Watch::default());
+        let securing = anybody.secure(stream, name.clone(), &probe.alpn, Some(&watch));
+        let Ok(secured) = tokio::time::timeout_at(deadline, securing).await else { return Err(slow) };
+        // What follows is not the handshake's time.
         let took = self.ladder.leave();
-        let mut looked = match looked {
-            Ok(looked) => looked,
-            Err(failed) => {
-                self.found.tls = Some(judge(probe, &name, failed.seen));
-                return Err(CheckError::Handshake { error: failed.error, first: failed.first });
-            }
+        let shaken = Instant::now();
+        let judgement = Judgement {
+            trust: &probe.trust,
+            tls: &self.check.config.tls,
+            mozilla_counts: true,
+            warn_expiry: self.check.warn_expiry,
         };
-        let heard = looked.listen((2 * took).clamp(TICKET_PATIENCE[0], TICKET_PATIENCE[1])).await;
-        let report = judge(probe, &name, looked.seen());
-        let verdict = verdict(probe, &report);
-        self.found.tls = Some(report);
-        if let Err(error) = heard {
-            return Err(if tls::alert(&error).is_some() {
-                CheckError::Handshake { error, first: Vec::new() }
-            } else {
-                CheckError::Cut(error)
-            });
-        }
+        let report = self.found.tls.insert(judgement.of(&name, watch.seen()));
+        let secured = secured
+            .map_err(|failed| CheckError::Handshake { error: failed.error, first: failed.first })?;
+        let heard = match patience(report, took) {
+            Some(patience) => {
+                let heard = secured.listen(|| watch.seen().resumable);
+                tokio::time::timeout_at(shaken + patience, heard).await.unwrap_or(Ok(()))
+            }
+            None => Ok(()),
+        };
+        report.seen = watch.seen();
+        heard.map_err(|error| match tls::alert(&error) {
+            Some(_) => CheckError::Handshake { error, first: Vec::new() },
+            None => CheckError::Cut(error),
+        })?;
         // Nothing is sent to who is not trusted.
-        verdict?;
+        let trusted = probe.trust == Trust::Danger || report.is_trusted();
+        if !trusted || report.ends_soon() {
+            let (stage, with) = (Stage::Tls, self.target.clone());
+            return Err(CheckError::Untrusted { stage, with, problems: report.problems.clone() });
+        }
         match wanted {
-            Some(wanted) => self.http(looked.into_stream(), HTTPS_PORT, wanted).await,
+            Some(wanted) => self.http(Stream::Channel(Box::new(secured)), HTTPS_PORT, wanted).await,
             None => Ok(()),
         }
     }
 
-    async fn http<S>(&mut self, stream: S, own_port: u16, wanted: &Probe) -> Result<(), CheckError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn http(&mut self, stream: Stream, own_port: u16, wanted: &Probe) -> Result<(), CheckError> {
         self.ladder.entered(Stage::Http, self.target);
         // RFC 9110 §4.2: the scheme's own port is left out of Host.
         let authority = if self.target.port() == own_port {
@@ -154,9 +158,10 @@ impl Walk<'_> {
             self.target.to_string()
         };
         let probing = probe::probe(stream, &authority, wanted);
-        let answer = tokio::time::timeout(self.limit, probing)
+        let limit = self.check.config.connect_timeout;
+        let answer = tokio::time::timeout(limit, probing)
             .await
-            .map_err(|_| CheckError::Slow { stage: Stage::Http, limit: self.limit })??;
+            .map_err(|_| CheckError::Slow { stage: Stage::Http, limit })??;
         self.found.http = Some(answer);
         Ok(())
     }
@@ -169,23 +174,10 @@ fn is_page(bytes: &[u8]) -> bool {
     begins(b"HTTP/1.") || begins(b"<html") || begins(b"<!doctype html")
 }
 
-fn judge(probe: &TlsProbe, name: &ServerName<'static>, seen: tls::Seen) -> TlsReport {
-    let chain: Vec<_> = seen.chain.iter().map(|der| CertificateFacts::read(der)).collect();
-    let verdicts =
-        if seen.chain.is_empty() { Vec::new() } else { trust::verdicts(&probe.trust, name, &seen.chain) };
-    let mut problems = trust::problems(name, &seen.chain, &chain, &verdicts);
-    if let (Some(left), true) = (probe.warn_expiry, problems.is_empty()) {
-        let soon = |at: &super::certificate::Moment| at.elapsed(SystemTime::now() + left).is_ok();
-        let ends = chain.iter().filter_map(|certificate| certificate.not_after).min();
-        problems.extend(ends.filter(soon).map(Problem::ExpiresSoon));
-    }
-    TlsReport { name: name.to_str().into_owned(), chain, verdicts, problems, seen }
-}
-
-/// What the judgement means for the check.
-fn verdict(probe: &TlsProbe, report: &TlsReport) -> Result<(), CheckError> {
-    let trusted = matches!(probe.trust, Trust::Insecure)
-        || report.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Trusted);
-    let ends_soon = report.problems.iter().any(|problem| matches!(problem, Problem::ExpiresSoon(_)));
-    if trusted && !ends_soon { Ok(()) } else { Err(CheckError::Untrusted(report.problems.clone())) }
+/// How long to listen behind a handshake that took so long, if anything is to come: TLS 1.2 has
+/// said everything in it.
+fn patience(report: &TlsReport, took: Duration) -> Option<Duration> {
+    let [least, most] = if report.seen.wants_certificate { ALERT_PATIENCE } else { TICKET_PATIENCE };
+    let late = report.seen.version.as_deref() == Some("TLSv1.3");
+    late.then(|| (2 * took).clamp(least, most))
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::judgement::TlsReport;
 use super::words;
 use crate::auth::Challenges;
 use crate::authority::Authority;
 use crate::net::tcp_info::{TcpInfo, tcp_info};
-use crate::net::tls;
+use crate::net::tls::{Seen, Watch};
 use crate::proto::Status;
 use crate::proto::exchange::explanations;
 use crate::tunnel::{Facts, Observer, Stage};
@@ -42,8 +43,8 @@ pub struct StageReport {
     pub losers: Vec<(SocketAddr, Option<String>)>,
     /// What the kernel knows of the connection (`tcp`).
     pub tcp: Option<TcpInfo>,
-    /// What was seen of the proxy's TLS (`proxy-tls`).
-    pub secured: Option<tls::Seen>,
+    /// What was learnt of the proxy's TLS (`proxy-tls`).
+    pub tls: Option<TlsReport>,
     /// Every request and its answer, the last one final (`connect`).
     pub exchanges: Vec<Exchange>,
     /// The words of the page that came with a refusal (`connect`); not escaped.
@@ -78,7 +79,7 @@ impl StageReport {
             address: None,
             losers: Vec::new(),
             tcp: None,
-            secured: None,
+            tls: None,
             exchanges: Vec::new(),
             content: None,
         }
@@ -88,6 +89,8 @@ impl StageReport {
 /// Watches the stages.
 pub(super) struct Ladder {
     stages: Vec<StageReport>,
+    /// Who watches TLS with the proxies, and the stage's place.
+    watches: Vec<(usize, Watch)>,
     since: Option<Instant>,
     connection: usize,
     scheme: Option<String>,
@@ -95,7 +98,7 @@ pub(super) struct Ladder {
 
 impl Ladder {
     pub(super) fn new() -> Self {
-        Self { stages: Vec::new(), since: None, connection: 1, scheme: None }
+        Self { stages: Vec::new(), watches: Vec::new(), since: None, connection: 1, scheme: None }
     }
 
     /// Stops the clock of the present stage, and gives its time.
@@ -114,11 +117,25 @@ impl Ladder {
         stage.took.unwrap_or_default()
     }
 
-    /// All stages of `all`: those that were not reached are skipped.
-    pub(super) fn finish(mut self, all: &[(Stage, Authority)], failed: bool) -> Vec<StageReport> {
+    /// All stages of `all`, with what `judge` says of each proxy's TLS. Those behind the one that
+    /// failed are skipped: in TLS 1.3 a proxy that misses our certificate says so in the next.
+    pub(super) fn finish(
+        mut self,
+        all: &[(Stage, Authority)],
+        failed: Option<Stage>,
+        judge: impl Fn(&Authority, Seen) -> TlsReport,
+    ) -> Vec<StageReport> {
         self.leave();
-        if let (true, Some(last)) = (failed, self.stages.last_mut()) {
-            last.status = StageStatus::Failed;
+        for (place, watch) in self.watches {
+            let stage = &mut self.stages[place];
+            stage.tls = Some(judge(&stage.with, watch.seen()));
+        }
+        let last = self.stages.iter().rposition(|stage| Some(stage.stage) == failed);
+        if let Some(last) = last {
+            self.stages[last].status = StageStatus::Failed;
+            for behind in &mut self.stages[last + 1..] {
+                (behind.status, behind.took) = (StageStatus::Skipped, None);
+            }
         }
         for (stage, with) in &all[self.stages.len().min(all.len())..] {
             self.stages.push(StageReport::new(*stage, with.clone(), StageStatus::Skipped));
@@ -149,11 +166,12 @@ impl Observer for Ladder {
             Facts::Resolved { .. }
             | Facts::Authorized { .. }
             | Facts::Reconnected
-            | Facts::Secured { .. }
+            | Facts::Securing { .. }
             | Facts::Granted
             | Facts::Answered { .. } => {}
         }
-        let Self { stages, connection, scheme, .. } = self;
+        let Self { stages, watches, connection, scheme, .. } = self;
+        let place = stages.len().saturating_sub(1);
         let Some(stage) = stages.last_mut() else { return };
         let mut exchange = |status, reason: &str, challenges: &Challenges, explanations| {
             stage.exchanges.push(Exchange {
@@ -175,7 +193,7 @@ impl Observer for Ladder {
             }
             Facts::Authorized { scheme: sent } => *scheme = Some(sent.to_owned()),
             Facts::Reconnected => *connection += 1,
-            Facts::Secured { seen } => stage.secured = Some(seen.clone()),
+            Facts::Securing { watch } => watches.push((place, watch.clone())),
             Facts::Granted => {}
             Facts::Answered { response } => {
                 exchange(response.status, &response.reason, &Challenges::default(), explanations(response));
@@ -188,6 +206,10 @@ impl Observer for Ladder {
     }
 
     fn wants_content(&self) -> bool {
+        true
+    }
+
+    fn wants_handshakes(&self) -> bool {
         true
     }
 }

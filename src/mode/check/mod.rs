@@ -4,6 +4,7 @@
 
 mod certificate;
 mod inside;
+mod judgement;
 mod ladder;
 mod many;
 mod trust;
@@ -11,9 +12,10 @@ mod words;
 
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 
 pub use certificate::CertificateFacts;
+pub use judgement::TlsReport;
 pub use ladder::{Exchange, StageReport, StageStatus};
 pub use many::{Spread, Statistics, each};
 pub use trust::{Problem, Store, Verdict};
@@ -22,10 +24,11 @@ use crate::authority::{Authority, Host};
 use crate::net::names::Names;
 use crate::net::probe::{Answer, Probe, ProbeError};
 use crate::net::starttls::StarttlsError;
-use crate::net::tls;
+use crate::net::trust::{Trust, server_name as certain_name};
 use crate::route::{self, ProxyUri, Route};
 use crate::starttls::Protocol;
 use crate::tunnel::{self, Stage};
+use judgement::Judgement;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub struct Check {
     pub config: tunnel::Config,
     /// How often the proxy's name is looked up.
     pub lookups: Lookups,
+    /// How long the certificates of proxies and of the target must be valid yet.
+    pub warn_expiry: Option<Duration>,
     /// What to do in the open tunnel.
     pub inside: Inside,
 }
@@ -69,36 +74,8 @@ pub struct TlsProbe {
     pub sni: Option<ServerName<'static>>,
     /// Offered by ALPN.
     pub alpn: Vec<String>,
-    /// Whose certificates are trusted.
+    /// Whose certificates are trusted; Mozilla's roots count as this system's store does.
     pub trust: Trust,
-    /// How long a certificate must be valid yet.
-    pub warn_expiry: Option<Duration>,
-}
-
-/// Whose certificates are trusted.
-#[derive(Clone, Debug)]
-pub enum Trust {
-    /// Mozilla's roots and this system's store.
-    Stores,
-    /// These alone.
-    Anchors(Vec<CertificateDer<'static>>),
-    /// Anybody's: what is wrong is told and does no harm.
-    Insecure,
-}
-
-/// What was learnt about the target's TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsReport {
-    /// The handshake's facts.
-    pub seen: tls::Seen,
-    /// The name that the certificate was compared with.
-    pub name: String,
-    /// The certificates as sent, read; the peer's own first.
-    pub chain: Vec<CertificateFacts>,
-    /// What each store says of the chain.
-    pub verdicts: Vec<(Store, Verdict)>,
-    /// What is wrong with the certificate.
-    pub problems: Vec<Problem>,
 }
 
 /// What was found in the tunnel. Text is the target's and not escaped.
@@ -173,8 +150,15 @@ pub enum CheckError {
         limit: Duration,
     },
     /// The certificate is not trusted, or ends too soon.
-    #[error("the certificate is not trusted")]
-    Untrusted(Vec<Problem>),
+    #[error("the certificate of {with} is not trusted")]
+    Untrusted {
+        /// TLS with the target or with a proxy.
+        stage: Stage,
+        /// Whose it is.
+        with: Authority,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
     /// There is no answer to the request.
     #[error(transparent)]
     Http(#[from] ProbeError),
@@ -198,16 +182,60 @@ impl Report {
     }
 }
 
+impl CheckError {
+    /// In which stage.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Tunnel(error) => error.stage,
+            Self::Page(_) => Stage::Connect,
+            Self::Cut(_) | Self::Starttls(_) | Self::Handshake { .. } => Stage::Tls,
+            Self::Slow { stage, .. } | Self::Untrusted { stage, .. } => *stage,
+            Self::Http(_) => Stage::Http,
+        }
+    }
+}
+
 /// Walks to one target.
 pub async fn run(job: &Check, target: &Authority) -> Report {
     let route = job.routes.route(target);
     let proxies = proxies(&route);
     let mut ladder = ladder::Ladder::new();
     let mut found = Findings::default();
+    if job.inside.tls.as_ref().is_some_and(|probe| !matches!(probe.trust, Trust::Anchors(_))) {
+        job.config.tls.store().read_ahead();
+    }
     let failure = walk(job, target, &route, &mut ladder, &mut found).await.err();
-    let stages = ladder.finish(&stages(job, target, proxies), failure.is_some());
-    let proxy = proxies.last().map(|proxy| proxy.authority.clone());
-    Report { target: target.clone(), proxy, stages, found, failure }
+    let judgement = Judgement {
+        trust: job.config.tls.trust(),
+        tls: &job.config.tls,
+        mozilla_counts: false,
+        warn_expiry: job.warn_expiry,
+    };
+    let stages = ladder.finish(
+        &stages(job, target, proxies),
+        failure.as_ref().map(CheckError::stage),
+        |with, seen| judgement.of(&server_name(with.host()), seen),
+    );
+    let mut report = Report {
+        target: target.clone(),
+        proxy: proxies.last().map(|proxy| proxy.authority.clone()),
+        stages,
+        found,
+        failure,
+    };
+    if report.failure.is_none() {
+        report.failure = proxy_ends_soon(&mut report.stages);
+    }
+    report
+}
+
+/// A proxy's certificate that ends too soon is no reason to stop, as the way is open yet: it fails
+/// a check that went well otherwise.
+fn proxy_ends_soon(stages: &mut [StageReport]) -> Option<CheckError> {
+    let stage = stages.iter_mut().find(|stage| stage.tls.as_ref().is_some_and(TlsReport::ends_soon))?;
+    stage.status = StageStatus::Failed;
+    let problems = stage.tls.as_ref().map(|tls| tls.problems.clone()).unwrap_or_default();
+    Some(CheckError::Untrusted { stage: stage.stage, with: stage.with.clone(), problems })
 }
 
 async fn walk(
@@ -224,8 +252,7 @@ async fn walk(
     let tunnel = tunnel::open(target, route, &config, ladder).await?;
     // The stage ends with the answer, whatever is done in the tunnel then.
     ladder.leave();
-    let limit = job.config.connect_timeout;
-    inside::Walk { inside: &job.inside, target, limit, ladder, found }.climb(tunnel).await
+    inside::Walk { check: job, target, ladder, found }.climb(tunnel).await
 }
 
 /// The proxies of a way, nearest first.
@@ -251,16 +278,8 @@ fn stages(job: &Check, target: &Authority, proxies: &[ProxyUri]) -> Vec<(Stage, 
     stages
 }
 
-/// The name to send for a host: an address is compared with the certificate but not sent
-/// (RFC 6066 §3).
+/// The name to send for a host, and to find in its certificate.
 fn server_name(host: &Host) -> ServerName<'static> {
-    match host {
-        Host::Address(address) => ServerName::IpAddress((*address).into()),
-        Host::Name(name) => {
-            let name = name.strip_suffix('.').unwrap_or(name).to_owned();
-            // Underscores and the like: the handshake is tried all the same, with no name.
-            ServerName::try_from(name)
-                .unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
-        }
-    }
+    // Underscores and the like: the handshake is tried all the same, with no name.
+    certain_name(host).unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
 }

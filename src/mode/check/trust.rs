@@ -6,14 +6,15 @@ use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 
-use super::Trust;
 use super::certificate::{CertificateFacts, Moment};
+use crate::net::store;
 use crate::net::tls::provider;
+use crate::net::trust::{Judge, Trust};
 
 /// A set of roots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,67 +67,52 @@ pub enum Problem {
     Other(String),
 }
 
-/// Asks every store that counts.
+/// Asks every store that counts; `system` is this system's.
 pub(super) fn verdicts(
     trust: &Trust,
+    system: &store::Store,
     name: &ServerName<'_>,
     chain: &[CertificateDer<'_>],
 ) -> Vec<(Store, Verdict)> {
-    let ask = |store, roots: RootCertStore| (store, verdict(roots, name, chain));
+    let judge = |trust| Judge::new(trust, system).map(Arc::new);
     match trust {
-        Trust::Anchors(anchors) => {
-            // The very certificate is in the file: who named it trusts it, whatever it says of its
-            // issuer (openssl req -x509 makes a CA of itself, which the verifier would refuse).
-            if chain.first().is_some_and(|leaf| anchors.contains(leaf)) {
-                return vec![(Store::Given, if_valid(name, &chain[0]))];
-            }
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(anchors.iter().cloned());
-            vec![ask(Store::Given, roots)]
-        }
-        Trust::Stores | Trust::Insecure => {
-            let mozilla = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            let mut system = RootCertStore::empty();
-            system.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            vec![ask(Store::Mozilla, mozilla), ask(Store::System, system)]
+        Trust::Anchors(_) => vec![(Store::Given, verdict(judge(trust), name, chain))],
+        Trust::System | Trust::Danger => {
+            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            let mozilla = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+            vec![
+                (Store::Mozilla, verdict(mozilla, name, chain)),
+                (Store::System, verdict(judge(&Trust::System), name, chain)),
+            ]
         }
     }
 }
 
-fn verdict(roots: RootCertStore, name: &ServerName<'_>, chain: &[CertificateDer<'_>]) -> Verdict {
-    let verifier = match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
-        Ok(verifier) => verifier,
+fn verdict(
+    judge: Result<Arc<impl ServerCertVerifier>, impl std::error::Error>,
+    name: &ServerName<'_>,
+    chain: &[CertificateDer<'_>],
+) -> Verdict {
+    let judge = match judge {
+        Ok(judge) => judge,
         Err(error) => return Verdict::Untrusted(error.to_string()),
     };
     let Some((leaf, others)) = chain.split_first() else {
         return Verdict::Untrusted("no certificate".into());
     };
-    match verifier.verify_server_cert(leaf, others, name, &[], UnixTime::now()) {
+    match judge.verify_server_cert(leaf, others, name, &[], UnixTime::now()) {
         Ok(_) => Verdict::Trusted,
         Err(error) => Verdict::Untrusted(error.to_string()),
     }
 }
 
-/// What to think of a certificate that needs no issuer: is it for the name, now?
-fn if_valid(name: &ServerName<'_>, der: &CertificateDer<'_>) -> Verdict {
-    let facts = CertificateFacts::read(der);
-    let now = SystemTime::now();
-    let begun = facts.not_before.is_some_and(|at| at.elapsed(now).is_ok());
-    let ended = facts.not_after.is_none_or(|at| at.elapsed(now).is_ok());
-    let named = ParsedCertificate::try_from(der).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok());
-    if begun && !ended && named {
-        Verdict::Trusted
-    } else {
-        Verdict::Untrusted("not valid for this name, now".into())
-    }
-}
-
-/// What is wrong with a chain, worst first; where some store trusts it, that can be its key alone.
-pub(super) fn problems(
+/// What is wrong with a chain, worst first; where one of the verdicts trusts it, that can be its key
+/// alone.
+pub(super) fn problems<'a>(
     name: &ServerName<'_>,
     chain: &[CertificateDer<'_>],
     facts: &[CertificateFacts],
-    verdicts: &[(Store, Verdict)],
+    verdicts: impl Iterator<Item = &'a Verdict>,
 ) -> Vec<Problem> {
     let (Some(der), Some(leaf), Some(last)) = (chain.first(), facts.first(), facts.last()) else {
         return Vec::new();
@@ -136,7 +122,7 @@ pub(super) fn problems(
         found.push(Problem::WeakKey(leaf.key.clone()));
     }
     let mut reasons = Vec::new();
-    for (_, verdict) in verdicts {
+    for verdict in verdicts {
         match verdict {
             Verdict::Trusted => return found,
             Verdict::Untrusted(reason) => reasons.push(reason),

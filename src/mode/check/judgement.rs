@@ -1,0 +1,68 @@
+//! What was seen of a TLS peer, judged: the target's and each proxy's in the same way.
+
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::ServerName;
+
+use super::certificate::{CertificateFacts, Moment};
+use super::trust::{self, Problem, Store, Verdict};
+use crate::net::tls::Seen;
+use crate::net::trust::{Tls, Trust};
+
+/// What was learnt about a peer's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsReport {
+    /// The handshake's facts.
+    pub seen: Seen,
+    /// The name that the certificate was compared with.
+    pub name: String,
+    /// The certificates as sent, read; the peer's own first.
+    pub chain: Vec<CertificateFacts>,
+    /// What each store says of the chain.
+    pub verdicts: Vec<(Store, Verdict)>,
+    /// What is wrong with the certificate.
+    pub problems: Vec<Problem>,
+}
+
+/// By what a chain is judged.
+pub(super) struct Judgement<'a> {
+    /// Whose certificates are trusted.
+    pub(super) trust: &'a Trust,
+    /// This system's store is in it.
+    pub(super) tls: &'a Tls,
+    /// Whether Mozilla's roots are as good as this system's store, or only told about: a tunnel
+    /// goes through who is trusted here.
+    pub(super) mozilla_counts: bool,
+    /// How long a certificate must be valid yet.
+    pub(super) warn_expiry: Option<Duration>,
+}
+
+impl Judgement<'_> {
+    pub(super) fn of(&self, name: &ServerName<'static>, seen: Seen) -> TlsReport {
+        let chain: Vec<_> = seen.chain.iter().map(|der| CertificateFacts::read(der)).collect();
+        let verdicts = match seen.chain.as_slice() {
+            [] => Vec::new(),
+            chain => trust::verdicts(self.trust, self.tls.store(), name, chain),
+        };
+        let counting = verdicts.iter().filter(|(store, _)| self.mozilla_counts || *store != Store::Mozilla);
+        let mut problems = trust::problems(name, &seen.chain, &chain, counting.map(|(_, verdict)| verdict));
+        if let (Some(left), true) = (self.warn_expiry, problems.is_empty()) {
+            let soon = |at: &Moment| at.elapsed(SystemTime::now() + left).is_ok();
+            let ends = chain.iter().filter_map(|certificate| certificate.not_after).min();
+            problems.extend(ends.filter(soon).map(Problem::ExpiresSoon));
+        }
+        TlsReport { name: name.to_str().into_owned(), chain, verdicts, problems, seen }
+    }
+}
+
+impl TlsReport {
+    /// Whether the certificate ends sooner than was asked for.
+    pub(super) fn ends_soon(&self) -> bool {
+        self.problems.iter().any(|problem| matches!(problem, Problem::ExpiresSoon(_)))
+    }
+
+    /// Whether some store trusts it.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Trusted)
+    }
+}

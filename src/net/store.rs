@@ -1,0 +1,86 @@
+//! This system's store: the roots that whoever runs the machine trusts.
+//!
+//! It is read when it is first asked, or ahead on a thread while the network is waited for. The
+//! one file that most systems have holds what the directory beside it holds in hundreds: the
+//! directory (half of 5 ms) is read only for a certificate that the file does not vouch for.
+
+use std::env;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, Error, RootCertStore};
+
+use super::tls::provider;
+
+/// The store. Clones share what has been read.
+#[derive(Clone, Debug, Default)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    ahead: AtomicBool,
+    file: OnceLock<Verifier>,
+    everything: OnceLock<Verifier>,
+}
+
+/// `None`: no roots at all.
+type Verifier = Option<Arc<WebPkiServerVerifier>>;
+
+impl Store {
+    /// Reads it on a thread, for who will ask soon.
+    pub fn read_ahead(&self) {
+        if !self.0.ahead.swap(true, Ordering::Relaxed) {
+            let store = self.clone();
+            thread::spawn(move || {
+                if store.file().is_none() {
+                    store.everything();
+                }
+            });
+        }
+    }
+
+    /// Whether it vouches for a server's chain, for this name and now.
+    ///
+    /// # Errors
+    /// The verifier's first reason why not.
+    pub fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let ask = |verifier: &Verifier| match verifier {
+            Some(verifier) => {
+                verifier.verify_server_cert(end_entity, intermediates, name, &[], now).map(|_| ())
+            }
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        ask(self.file()).or_else(|_| ask(self.everything()))
+    }
+
+    fn file(&self) -> &Verifier {
+        self.0.file.get_or_init(|| {
+            let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
+            if named || cfg!(target_os = "macos") {
+                return None;
+            }
+            let file = openssl_probe::probe().cert_file?;
+            verifier(rustls_native_certs::load_certs_from_paths(Some(&file), None).certs)
+        })
+    }
+
+    fn everything(&self) -> &Verifier {
+        self.0.everything.get_or_init(|| verifier(rustls_native_certs::load_native_certs().certs))
+    }
+}
+
+fn verifier(certificates: Vec<CertificateDer<'static>>) -> Verifier {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates);
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok()
+}

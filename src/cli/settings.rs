@@ -171,12 +171,7 @@ fn check(
         Some(file) => trust::Trust::Anchors(certificates("--cacert", file)?),
         None => trust::Trust::System,
     };
-    let tls = TlsProbe {
-        starttls: args.starttls,
-        sni: args.sni.map(sni).transpose()?,
-        alpn,
-        trust,
-    };
+    let tls = TlsProbe { starttls: args.starttls, sni: args.sni.map(sni).transpose()?, alpn, trust };
     let sweeps = !args.ports.is_empty();
     let http = args.http.map(|path| Probe {
         method: if args.http_get { "GET" } else { "HEAD" }.into(),

@@ -65,11 +65,13 @@ impl Store {
 
     fn file(&self) -> &Verifier {
         self.0.file.get_or_init(|| {
-            let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
-            if named || cfg!(target_os = "macos") {
-                return None;
-            }
-            let file = openssl_probe::probe().cert_file?;
+            // The variables as rustls-native-certs and OpenSSL read them.
+            let file = match (env::var_os("SSL_CERT_FILE"), env::var_os("SSL_CERT_DIR")) {
+                (Some(file), _) => file.into(),
+                (None, Some(_)) => return None,
+                (None, None) if cfg!(target_os = "macos") => return None,
+                (None, None) => openssl_probe::probe().cert_file?,
+            };
             verifier(rustls_native_certs::load_certs_from_paths(Some(&file), None).certs)
         })
     }

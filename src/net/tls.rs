@@ -23,6 +23,8 @@ use rustls::{
 pub struct Seen {
     /// The name that was sent (RFC 6066 §3); `None` for an address, which is not.
     pub sni: Option<String>,
+    /// Whether the handshake was made.
+    pub complete: bool,
     /// `TLSv1.3` or `TLSv1.2`; `None` where the handshake did not get so far.
     pub version: Option<String>,
     /// The cipher suite's name in the IANA registry.
@@ -84,8 +86,11 @@ impl Watch {
     }
 
     /// Adds what was agreed upon.
-    pub(super) fn agreed(&self, Seen { version, cipher_suite, group, alpn, .. }: Seen) {
-        self.saw(|seen| *seen = Seen { version, cipher_suite, group, alpn, ..std::mem::take(seen) });
+    pub(super) fn agreed(&self, agreed: Seen) {
+        let Seen { complete, version, cipher_suite, group, alpn, .. } = agreed;
+        self.saw(|seen| {
+            *seen = Seen { complete, version, cipher_suite, group, alpn, ..std::mem::take(seen) }
+        });
     }
 
     fn saw(&self, note: impl FnOnce(&mut Seen)) {
@@ -98,6 +103,7 @@ pub(super) fn agreed(connection: &CommonState) -> Seen {
     let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
     let group = connection.negotiated_key_exchange_group().and_then(|g| g.name().as_str());
     Seen {
+        complete: !connection.is_handshaking(),
         version: connection.protocol_version().and_then(|v| v.as_str()).map(|v| v.replacen('_', ".", 1)),
         cipher_suite: suite.map(iana_name),
         group: group.map(str::to_owned),

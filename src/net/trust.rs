@@ -208,9 +208,9 @@ impl ServerCertVerifier for Judge {
     ) -> Result<ServerCertVerified, Error> {
         match &self.accepts {
             Accepts::Anybody => Ok(ServerCertVerified::assertion()),
-            Accepts::System(store) => store
-                .verify(end_entity, intermediates, name, now)
-                .map(|()| ServerCertVerified::assertion()),
+            Accepts::System(store) => {
+                store.verify(end_entity, intermediates, name, now).map(|()| ServerCertVerified::assertion())
+            }
             // `openssl req -x509` makes an authority of a server's certificate, which the verifier
             // refuses as one. Who named the very certificate trusts it all the same, in its time.
             Accepts::Given { anchors, .. } if anchors.iter().any(|known| known == end_entity) => {

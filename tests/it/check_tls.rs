@@ -284,7 +284,7 @@ fn openssls_key(algorithm: &[&str]) -> KeyPair {
 }
 
 /// With the whole chain.
-fn s_server(chain: &Path, key: &Path, options: &[&str]) -> Target {
+pub(crate) fn s_server(chain: &Path, key: &Path, options: &[&str]) -> Target {
     const END: &str = "-----END CERTIFICATE-----";
     let others = chain.with_file_name("others.pem");
     let pem = std::fs::read_to_string(chain).unwrap();
@@ -297,7 +297,7 @@ fn s_server(chain: &Path, key: &Path, options: &[&str]) -> Target {
     Target::openssl(&args)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

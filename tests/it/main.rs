@@ -34,6 +34,7 @@ mod keyring;
 
 mod auth_real;
 mod check_intercepted;
+mod check_proxy_tls;
 mod check_real;
 mod check_starttls;
 mod check_tls;

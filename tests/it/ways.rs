@@ -143,7 +143,15 @@ fn every_kind_of_proxy_in_one_chain_and_check_shows_each_hop() {
         stages,
         ["resolve", "tcp", "connect", "proxy-tls", "connect", "connect", "proxy-tls", "connect"]
     );
-    assert_eq!(report["stages"][3]["tls"]["version"], "TLSv1.3");
+    for (stage, length) in [(3, 2), (6, 1)] {
+        let tls = &report["stages"][stage]["tls"];
+        assert_eq!(
+            (&tls["version"], &tls["trusted"]["cacert"]),
+            (&"TLSv1.3".into(), &true.into()),
+            "{report}"
+        );
+        assert_eq!(tls["chain"].as_array().unwrap().len(), length, "{report}");
+    }
     assert_eq!(report["stages"][3]["with"], format!("localhost:{}", second.port()));
 }
 

@@ -192,7 +192,7 @@ fn handshake(TlsReport { seen, .. }: &TlsReport, lines: &mut Vec<Line>) {
         Some(bytes) => format!("OCSP response of {bytes} bytes stapled"),
         None => "no OCSP staple".into(),
     });
-    if seen.cipher_suite.is_some() {
+    if seen.complete {
         facts.push(if seen.resumable { "resumption offered" } else { "no resumption offered" }.into());
     }
     if seen.wants_certificate {

@@ -8,7 +8,7 @@ use rustls::AlertDescription;
 use crate::cli::exit::Classified as _;
 use crate::cli::hints::Detail;
 use crate::cli::report::{self, Told};
-use crate::mode::check::{CheckError, Problem, Report, StageStatus, TlsReport};
+use crate::mode::check::{CheckError, Problem, Report, StageStatus};
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::net::tls;
@@ -38,13 +38,12 @@ const ALERTS: [(AlertDescription, Detail); 5] = [
 pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
     let error = report.failure.as_ref()?;
     let (target, stage) = (&report.target, error.stage());
-    let told =
-        |why: String| Told::new(error.kind(), format!("{} {target}", stage.name()), why).at(stage);
+    let told = |why: String| Told::new(error.kind(), format!("{} {target}", stage.name()), why).at(stage);
     Some(match error {
         CheckError::Tunnel(error) => {
             let told = report::tunnel(error, Some(target));
-            if let (Some(Detail::ProxyUntrusted), Some(tls)) = (told.detail, untrusted_proxy(report)) {
-                let why = sentences(&tls.problems);
+            if let Some(problems) = proxys_problems(report, &told) {
+                let why = sentences(problems);
                 return Some(told.saying(format!("the proxy's certificate is not trusted: {why}")));
             }
             let page = report.stages.iter().find_map(|stage| stage.content.as_deref()).unwrap_or_default();
@@ -54,21 +53,17 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
                 told
             }
         }
-        CheckError::Page(page) => {
-            told(format!("the tunnel opened, and a page came: {:?}", shown(page)))
-                .because(Detail::PageAfterSuccess)
-        }
+        CheckError::Page(page) => told(format!("the tunnel opened, and a page came: {:?}", shown(page)))
+            .because(Detail::PageAfterSuccess),
         CheckError::Cut(error) => {
             let why = format!("the tunnel was cut off after the handshake: {}", report::reason(error));
             told(why).because(Detail::ResetLater)
         }
         CheckError::Slow { stage: Stage::Http, limit } => {
-            told(format!("no answer within {limit:?} (--connect-timeout)"))
-                .because(Detail::HttpSilent)
+            told(format!("no answer within {limit:?} (--connect-timeout)")).because(Detail::HttpSilent)
         }
         CheckError::Slow { limit, .. } => {
-            told(format!("no handshake within {limit:?} (--connect-timeout)"))
-                .because(Detail::TlsSilent)
+            told(format!("no handshake within {limit:?} (--connect-timeout)")).because(Detail::TlsSilent)
         }
         CheckError::Starttls(error) => {
             let (why, detail) = starttls(error);
@@ -91,19 +86,18 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
                 broken.is_some_and(|kind| RESETS.contains(&kind))
             });
             let words: Vec<_> = causes(error).map(ToString::to_string).collect();
-            told(words.join(": ")).because(if reset {
-                Detail::ResetLater
-            } else {
-                Detail::NoHttp
-            })
+            told(words.join(": ")).because(if reset { Detail::ResetLater } else { Detail::NoHttp })
         }
     })
 }
 
-/// What was learnt of the proxy that failed because of its certificate.
-fn untrusted_proxy(report: &Report) -> Option<&TlsReport> {
+/// What is wrong with the certificate of the proxy that the way ends at, if that is why. A key that
+/// is too short fails in the handshake, whoever is trusted.
+fn proxys_problems<'a>(report: &'a Report, told: &Told) -> Option<&'a [Problem]> {
     let failed = report.stages.iter().find(|stage| stage.status == StageStatus::Failed)?;
-    failed.tls.as_ref().filter(|tls| !tls.problems.is_empty())
+    let problems = failed.tls.as_ref()?.problems.as_slice();
+    let judged = told.detail == Some(Detail::ProxyUntrusted);
+    (matches!(problems, [Problem::WeakKey(_), ..]) || judged && !problems.is_empty()).then_some(problems)
 }
 
 fn sentences(problems: &[Problem]) -> String {
@@ -194,7 +188,7 @@ fn problem_detail(problem: &Problem) -> Detail {
         Problem::ExpiresSoon(_) => Detail::ExpiresSoon,
         Problem::WrongName { .. } => Detail::WrongName,
         Problem::SelfSigned => Detail::SelfSigned,
-        Problem::UnknownIssuer(_) => Detail::UnknownIssuer,
+        Problem::UnknownIssuer(_) | Problem::OtherIssuer(_) => Detail::UnknownIssuer,
         Problem::MissingIssuer(_) => Detail::MissingIssuer,
         Problem::WeakKey(_) => Detail::WeakKey,
         Problem::WeakSignature(_) => Detail::WeakSignature,
@@ -225,6 +219,9 @@ pub(super) fn problem(problem: &Problem) -> String {
         }
         Problem::SelfSigned => "it is self-signed".into(),
         Problem::UnknownIssuer(issuer) => format!("its issuer is not known here: {issuer}"),
+        Problem::OtherIssuer(issuer) => {
+            format!("it is not signed by the authority of this name that is known here: {issuer}")
+        }
         Problem::MissingIssuer(issuer) => {
             format!("it came alone, and its issuer is no root that is known here: {issuer}")
         }

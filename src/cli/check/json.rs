@@ -159,7 +159,7 @@ fn tls(tls: &TlsReport) -> Value {
         "sni": tls.seen.sni,
         "name": tls.name,
         "ocsp_staple_bytes": tls.seen.ocsp_staple,
-        "resumption": tls.seen.cipher_suite.as_ref().map(|_| tls.seen.resumable),
+        "resumption": tls.seen.complete.then_some(tls.seen.resumable),
         "client_certificate_requested": tls.seen.wants_certificate,
         "chain": tls.chain.iter().map(certificate).collect::<Vec<_>>(),
         "trusted": {

@@ -18,7 +18,10 @@ const COLUMNS: usize = 80;
 const BAR: usize = 14;
 
 /// Where the facts of a stage begin.
-const FACTS: usize = 2 + 8 + 10 + 2 + BAR + 2;
+const FACTS: usize = 2 + STAGE + 10 + 2 + BAR + 2;
+
+/// The longest name of a stage.
+const STAGE: usize = "proxy-tls".len();
 
 /// Where the text behind a name begins.
 const TEXT: usize = 2 + 11 + 1;
@@ -41,7 +44,7 @@ pub(super) fn report(
         let style = Style::new().fg_color(Some(colour.into()));
         let bar = "█".repeat(share(stage.took, longest, BAR));
         let name = stage.stage.name();
-        write!(out, "  {style}{name:<8}{time:>10}  {bar:<BAR$}{style:#}  ")?;
+        write!(out, "  {style}{name:<STAGE$}{time:>10}  {bar:<BAR$}{style:#}  ")?;
         wrap(&printable(&in_short(report, stage)), FACTS, out)?;
     }
     for (name, text) in at_length(report) {
@@ -85,9 +88,9 @@ pub(super) fn way(
 
 /// The spread of each stage's times.
 pub(super) fn statistics(statistics: &Statistics, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "  {:<8}{:>12}{:>12}{:>12}{:>12}  times", "", "min", "median", "p95", "max")?;
+    writeln!(out, "  {:<STAGE$}{:>12}{:>12}{:>12}{:>12}  times", "", "min", "median", "p95", "max")?;
     for (stage, spread) in statistics.spreads() {
-        write!(out, "  {:<8}", stage.name())?;
+        write!(out, "  {:<STAGE$}", stage.name())?;
         for time in [spread.min, spread.median, spread.p95, spread.max] {
             write!(out, "{:>12}", milliseconds(time))?;
         }
@@ -101,7 +104,7 @@ pub(super) fn comparison(reports: [&Report; 2], out: &mut impl Write) -> io::Res
     let way = |report: &Report| report.proxy.as_ref().map_or("without a proxy".into(), ToString::to_string);
     let [first, second] = reports;
     writeln!(out, "{} compared", first.target)?;
-    writeln!(out, "  {:<8}  {:>30}  {:>30}", "", cut(&way(first)), cut(&way(second)))?;
+    writeln!(out, "  {:<STAGE$}  {:>30}  {:>30}", "", cut(&way(first)), cut(&way(second)))?;
     let stages = first.stages.iter().chain(&second.stages).map(|stage| stage.stage);
     let stages: std::collections::BTreeSet<_> = stages.collect();
     for stage in stages {
@@ -113,7 +116,7 @@ pub(super) fn comparison(reports: [&Report; 2], out: &mut impl Write) -> io::Res
                 (StageStatus::Skipped, _) | (_, None) => "skipped".into(),
             })
         };
-        writeln!(out, "  {:<8}  {:>30}  {:>30}", stage.name(), cell(first), cell(second))?;
+        writeln!(out, "  {:<STAGE$}  {:>30}  {:>30}", stage.name(), cell(first), cell(second))?;
     }
     let leaf = |report: &Report| Some(report.found.tls.as_ref()?.chain.first()?.clone());
     if let (Some(one), Some(other)) = (leaf(first), leaf(second)) {

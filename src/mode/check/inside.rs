@@ -123,8 +123,8 @@ impl Walk<'_> {
             warn_expiry: self.check.warn_expiry,
         };
         let report = self.found.tls.insert(judgement.of(&name, watch.seen()));
-        let secured = secured
-            .map_err(|failed| CheckError::Handshake { error: failed.error, first: failed.first })?;
+        let secured =
+            secured.map_err(|failed| CheckError::Handshake { error: failed.error, first: failed.first })?;
         let heard = match patience(report, took) {
             Some(patience) => {
                 let heard = secured.listen(|| watch.seen().resumable);

@@ -54,6 +54,9 @@ pub enum Problem {
     SelfSigned,
     /// Nobody who is trusted vouches for it: the issuer of the last certificate sent.
     UnknownIssuer(String),
+    /// An authority of this name is known, with another key than the one that signed: it was made
+    /// anew, or somebody borrows its name.
+    OtherIssuer(String),
     /// The server sent its own certificate alone, and this issuer is no root of any store: its
     /// certificate ought to have come too, unless it is unknown altogether.
     MissingIssuer(String),
@@ -139,7 +142,9 @@ pub(super) fn problems<'a>(
     if leaf.weak_signature {
         found.push(Problem::WeakSignature(leaf.signature.clone()));
     }
-    if facts.len() == 1 && leaf.self_issued {
+    if reasons.iter().any(|reason| reason.contains("BadSignature")) {
+        found.push(Problem::OtherIssuer(last.issuer.clone()));
+    } else if facts.len() == 1 && leaf.self_issued {
         found.push(Problem::SelfSigned);
     } else if unknown && facts.len() == 1 {
         found.push(Problem::MissingIssuer(last.issuer.clone()));

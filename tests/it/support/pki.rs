@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -39,6 +40,8 @@ pub(crate) enum Leaf {
     OwnAuthority,
     /// As `Good`, with [`HOSTILE_NAME`] for its common name.
     Hostile,
+    /// As `Good`, for one to three years from now.
+    SomeYears,
 }
 
 /// A name that a terminal would obey: a colour by the C1 control CSI, and a change of direction.
@@ -133,7 +136,8 @@ impl Pki {
             | Leaf::NotYetValid
             | Leaf::SelfSigned
             | Leaf::OwnAuthority
-            | Leaf::Hostile => "localhost",
+            | Leaf::Hostile
+            | Leaf::SomeYears => "localhost",
         };
         let mut names = vec![name.to_owned()];
         if !matches!(leaf, Leaf::WrongName) {
@@ -143,7 +147,12 @@ impl Pki {
         let common_name = if matches!(leaf, Leaf::Hostile) { HOSTILE_NAME } else { name };
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.not_before = date_time_ymd(if matches!(leaf, Leaf::NotYetValid) { 2048 } else { 2020 }, 1, 1);
-        params.not_after = date_time_ymd(if matches!(leaf, Leaf::Expired) { 2021 } else { 2049 }, 1, 1);
+        let ends = match leaf {
+            Leaf::Expired => 2021,
+            Leaf::SomeYears => 1972 + (UNIX_EPOCH.elapsed().unwrap().as_secs() / (365 * 86_400)) as i32,
+            _ => 2049,
+        };
+        params.not_after = date_time_ymd(ends, 1, 1);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         match leaf {
@@ -152,7 +161,12 @@ impl Pki {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
                 vec![params.self_signed(key).unwrap()]
             }
-            Leaf::Good | Leaf::WrongName | Leaf::Expired | Leaf::NotYetValid | Leaf::Hostile => {
+            Leaf::Good
+            | Leaf::WrongName
+            | Leaf::Expired
+            | Leaf::NotYetValid
+            | Leaf::Hostile
+            | Leaf::SomeYears => {
                 vec![params.signed_by(key, &self.issuer).unwrap(), self.intermediate.clone()]
             }
         }

@@ -76,7 +76,12 @@ impl Way {
 
     /// Apache inside TLS; with `clients`, it wants a certificate from the same authority.
     pub(crate) fn apache_in_tls(pki: &Pki, clients: bool) -> Self {
-        let (chain, key) = pki.files(Leaf::Good, &KeyPair::generate().unwrap());
+        Self::apache_showing(Leaf::Good, pki, clients)
+    }
+
+    /// The same, with such a certificate.
+    pub(crate) fn apache_showing(leaf: Leaf, pki: &Pki, clients: bool) -> Self {
+        let (chain, key) = pki.files(leaf, &KeyPair::generate().unwrap());
         let verify = match clients {
             true => format!(
                 "SSLVerifyClient require\nSSLVerifyDepth 5\nSSLCACertificateFile {}\n",

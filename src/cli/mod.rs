@@ -9,6 +9,7 @@ mod credentials;
 mod exit;
 mod explain;
 mod hints;
+mod identity;
 mod log;
 mod prompt;
 mod proxy_tls;

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
 use super::check::{Plan, Scope, Way};
 use super::credentials::{self, CredentialsError, Person};
 use super::explain::{Explanation, Origin};
+use super::identity;
 use super::prompt::Curtain;
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
@@ -184,8 +185,11 @@ fn check(
     let check = Check { routes, config, lookups, warn_expiry, inside };
     let mut ways = vec![Way { explanation: Explanation::new(origin, &check.routes, variables), check }];
     if let Some(other) = &args.compare {
-        let typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
-        let (routes, config, _) = proxy(&typed, &targets, variables, warnings, Curtain::new(false))?;
+        let mut typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
+        // Whoever has typed a passphrase is not asked for it again.
+        (typed.proxy_cert, typed.proxy_key) = (None, None);
+        let (routes, mut config, _) = proxy(&typed, &targets, variables, warnings, Curtain::new(false))?;
+        config.tls = ways[0].check.config.tls.clone();
         let check = Check { routes, config, lookups, warn_expiry, inside: ways[0].check.inside.clone() };
         let origin = Origin::Option("--compare");
         ways.push(Way { explanation: Explanation::new(origin, &check.routes, variables), check });
@@ -309,12 +313,14 @@ fn proxy(
         (_, true) => Family::V6,
         (false, false) => Family::Any,
     };
-    let logins = credentials::logins(args, &routes.proxy, variables, Person::new(variables, curtain))?;
+    let person = Person::new(variables, curtain);
+    let tls = tls(args, &person)?;
+    let logins = credentials::logins(args, &routes.proxy, variables, person)?;
     let config = tunnel::Config {
         names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },
         fields: RequestFields::new(user_agent.into_iter().chain(headers)),
-        tls: tls(args)?,
+        tls,
         auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },
         logins,
         service: args.proxy_spn.clone(),
@@ -369,35 +375,23 @@ fn chain(texts: &[String]) -> Result<Proxy, SettingsError> {
 }
 
 /// How TLS is spoken to proxies. The system's store is read when it is needed, files are now.
-fn tls(args: &ProxyArgs) -> Result<trust::Tls, SettingsError> {
+fn tls(args: &ProxyArgs, person: &Person) -> Result<trust::Tls, SettingsError> {
     let trust = match &args.proxy_cacert {
         _ if args.proxy_insecure => trust::Trust::Danger,
         Some(file) => trust::Trust::Anchors(certificates("--proxy-cacert", file)?),
         None => trust::Trust::System,
     };
     let identity = match &args.proxy_cert {
-        Some(file) => Some(identity(file, args.proxy_key.as_deref())?),
+        Some(file) => Some(identity::read(file, args.proxy_key.as_deref(), person)?),
         None => None,
     };
     Ok(trust::Tls::new(trust, identity))
 }
 
-fn identity(certificate: &Path, key: Option<&Path>) -> Result<trust::Identity, SettingsError> {
-    let chain = certificates("--proxy-cert", certificate)?;
-    let (option, file) = key.map_or(("--proxy-cert", certificate), |key| ("--proxy-key", key));
-    let key = credentials::private_file(file)?;
-    let failed = |why: &str| SettingsError::Pem { option, file: file.display().to_string(), why: why.into() };
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| {
-        failed(if key.contains("ENCRYPTED") {
-            "its key is encrypted; openssl pkey -in FILE -out NEW takes the password away"
-        } else {
-            "no private key in it"
-        })
-    })?;
-    Ok(trust::Identity { chain, key })
-}
-
-fn certificates(option: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+pub(super) fn certificates(
+    option: &'static str,
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let failed = |why: String| SettingsError::Pem { option, file: file.display().to_string(), why };
     let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)

@@ -237,7 +237,7 @@ fn a_proxy_header_with_credentials_is_masked_too() {
 }
 
 /// Runs its arguments in a session on a terminal of its own, which is none of 0, 1 and 2: these stay what they
-/// were. Types the next line of `$TYPED`, up to its newline or control character, whenever "assword" shows; when
+/// were. Types the next line of `$TYPED`, up to its newline or control character, whenever "assword" or "assphrase" shows; when
 /// there is none left, sends the program the signal `$SIGNAL`. With `$STDOUT`, its stdout is the terminal too.
 /// Writes what showed to `$SHOWN`; the last line is what the terminal's modes are when the program has ended.
 const ON_A_TERMINAL: &str = r#"
@@ -280,7 +280,7 @@ while time.monotonic() < until:
         break
     shown += new
     unseen += new
-    if b"assword" in unseen and unseen.rstrip(b" ").endswith(b":"):
+    if re.search(b"ass(word|phrase)", unseen) and unseen.rstrip(b" ").endswith(b":"):
         if lines:
             os.write(terminal, lines.pop(0).encode())
         elif "SIGNAL" in os.environ:
@@ -296,7 +296,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 /// `connect` on a terminal where these lines are typed: what it left behind (a signal is 128 and its number), and
 /// what the terminal showed meanwhile. Behind the end the terminal must be as it was.
 #[track_caller]
-fn on_a_terminal(cmd: &Command, typed: &str, stdin: &[u8]) -> (Finished, String) {
+pub(crate) fn on_a_terminal(cmd: &Command, typed: &str, stdin: &[u8]) -> (Finished, String) {
     let shown = tempfile::NamedTempFile::new().unwrap();
     let mut outer = wimble_through("python3", &["-c", ON_A_TERMINAL], cmd);
     outer.env("TYPED", typed).env("SHOWN", shown.path());

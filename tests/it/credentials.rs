@@ -11,10 +11,10 @@ use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, b
 use crate::support::{LIMIT, Running, closed_port, connect_via, finish, listening, wimble};
 
 /// A folder for one test's files, gone with it.
-struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -410,7 +410,7 @@ fn a_password_command_without_a_name_is_refused_at_once() {
 }
 
 /// An askpass that answers from `answers`, line by line, and writes each prompt into `prompts`.
-fn askpass(folder: &Folder, answers: &str) -> PathBuf {
+pub(crate) fn askpass(folder: &Folder, answers: &str) -> PathBuf {
     folder.file("answers", answers);
     folder.program(
         "askpass",
@@ -419,7 +419,7 @@ fn askpass(folder: &Folder, answers: &str) -> PathBuf {
     )
 }
 
-fn prompts(folder: &Folder) -> String {
+pub(crate) fn prompts(folder: &Folder) -> String {
     std::fs::read_to_string(folder.path("prompts")).unwrap_or_default()
 }
 

@@ -38,6 +38,7 @@ mod check_proxy_tls;
 mod check_real;
 mod check_starttls;
 mod check_tls;
+mod client_key;
 mod curl;
 mod ssh;
 mod ways;

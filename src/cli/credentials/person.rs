@@ -62,6 +62,19 @@ impl Person {
         })
     }
 
+    /// Asks for what opens a key; `again`: what was given before does not.
+    ///
+    /// # Errors
+    /// Nobody can be asked.
+    pub(in crate::cli) fn passphrase(&self, file: &str, again: bool) -> io::Result<Zeroizing<String>> {
+        let mut means = self.means()?;
+        if again {
+            means.say("That passphrase does not open it.")?;
+        }
+        private::conceal();
+        means.ask_secret(&format!("Passphrase for {}", printable(file)))
+    }
+
     fn ask(&self, user: Option<&str>, question: &Question) -> io::Result<Option<Login>> {
         let mut means = self.means()?;
         let Question { proxy, realm, refused } = question;

@@ -84,9 +84,12 @@ enum Locked {
 /// What a wrong passphrase opens has seldom the right padding, and then not the form of a key.
 fn open(key: &EncryptedPrivateKeyInfoRef<'_>, passphrase: &str) -> Result<PrivateKeyDer<'static>, Locked> {
     use pkcs8::Error::{Asn1, EncryptedPrivateKey};
-    let opened = key.decrypt(passphrase).map_err(|error| match error {
-        EncryptedPrivateKey(pkcs8::pkcs5::Error::DecryptFailed) | Asn1(_) => Locked::WrongPassphrase,
-        _ => Locked::Unknown,
+    let opened = key.decrypt(passphrase).map_err(|error| {
+        if matches!(error, EncryptedPrivateKey(pkcs8::pkcs5::Error::DecryptFailed) | Asn1(_)) {
+            Locked::WrongPassphrase
+        } else {
+            Locked::Unknown
+        }
     })?;
     PrivateKeyInfoRef::try_from(opened.as_bytes()).map_err(|_| Locked::WrongPassphrase)?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec())))

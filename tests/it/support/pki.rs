@@ -150,7 +150,12 @@ impl Pki {
         let ends = match leaf {
             Leaf::Expired => 2021,
             Leaf::SomeYears => 1972 + (UNIX_EPOCH.elapsed().unwrap().as_secs() / (365 * 86_400)) as i32,
-            _ => 2049,
+            Leaf::Good
+            | Leaf::WrongName
+            | Leaf::NotYetValid
+            | Leaf::SelfSigned
+            | Leaf::OwnAuthority
+            | Leaf::Hostile => 2049,
         };
         params.not_after = date_time_ymd(ends, 1, 1);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

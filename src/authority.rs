@@ -41,9 +41,12 @@ pub enum AuthorityError {
     /// The port is not a number from 1 to 65535.
     #[error("{0:?} is not a port (1 to 65535)")]
     Port(String),
-    /// More than one colon outside brackets.
+    /// An IPv6 address before a port, without its brackets.
     #[error("an IPv6 address before a port needs brackets: [ADDRESS]:PORT")]
     Brackets,
+    /// More than one colon, and no IPv6 address.
+    #[error("a host name cannot contain ':', and one port is enough")]
+    Colons,
     /// The text between brackets is not an IPv6 address.
     #[error("{0:?} is not an IPv6 address")]
     Ipv6(String),
@@ -98,7 +101,8 @@ impl FromStr for Authority {
         }
         let (host, port) = text.rsplit_once(':').ok_or(AuthorityError::NoPort)?;
         if host.contains(':') {
-            return Err(AuthorityError::Brackets);
+            let address = text.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.' | '%'));
+            return Err(if address { AuthorityError::Brackets } else { AuthorityError::Colons });
         }
         Self::from_words(host, port)
     }
@@ -122,7 +126,10 @@ impl FromStr for Host {
             return parse_ipv6(address);
         }
         if text.contains(':') {
-            return parse_ipv6(text);
+            return parse_ipv6(text).map_err(|error| match text.matches(':').count() {
+                1 => AuthorityError::Colons,
+                _ => error,
+            });
         }
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Ok(Self::Address(address.into()));
@@ -225,7 +232,8 @@ mod tests {
             ("[::1]", E::NoPort),
             ("[host]:22", E::Ipv6("host".into())),
             ("a b:22", E::Character(' ')),
-            ("a\r\nX: y:22", E::Brackets),
+            ("h:22:33", E::Colons),
+            ("a\r\nX: y:22", E::Colons),
             ("a\r\nb:22", E::Character('\r')),
             ("a\0b:22", E::Character('\0')),
             ("user@host:22", E::Character('@')),

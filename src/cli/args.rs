@@ -361,7 +361,7 @@ pub(super) struct CheckArgs {
     pub(super) cacert: Option<PathBuf>,
 
     /// Do not fail because a certificate is not trusted; what is wrong with it is still told
-    #[arg(long, help_heading = "TLS with the target")]
+    #[arg(long, conflicts_with = "cacert", help_heading = "TLS with the target")]
     pub(super) insecure: bool,
 
     /// Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d
@@ -490,7 +490,7 @@ pub(super) struct ProxyArgs {
     pub(super) proxy_timeout: Duration,
 
     /// Probe a silent connection after this time; 0 never
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = words::duration, help_heading = "Time")]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = words::switch, help_heading = "Time")]
     pub(super) keepalive: Duration,
 }
 
@@ -534,7 +534,7 @@ pub(super) struct RelayArgs {
     pub(super) half_close_delay: HalfClose,
 
     /// End a tunnel in which nothing moved for so long [default: off]
-    #[arg(long, value_name = "TIME", value_parser = words::duration, help_heading = "Time")]
+    #[arg(long, value_name = "TIME", value_parser = words::switch, help_heading = "Time")]
     pub(super) idle_timeout: Option<Duration>,
 }
 

@@ -60,7 +60,7 @@ causes! {
     NotHttp "not-http"
         "the port belongs to something else than an HTTP proxy"
     BadHttp "bad-http"
-        "the proxy's answer breaks the rules of HTTP or wimble's limits; -vv shows more"
+        "the proxy's answer breaks the rules of HTTP or wimble's limits"
     Circles "circles"
         "the proxy goes round in circles"
 
@@ -68,9 +68,9 @@ causes! {
     NoChallenge "no-challenge"
         "--proxy-auth basic sends Basic unasked, if that is what it wants"
     NoCommonScheme "no-common-scheme"
-        "--proxy-auth auto takes whichever is offered"
+        "if --proxy-auth names another one, auto takes any of these that is offered"
     NoLogin "no-login"
-        "give --proxy-user NAME, --proxy-credentials FILE, --netrc, or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD"
+        "a name and its password are missing: --proxy-credentials FILE, --netrc, --proxy-user NAME (a terminal asks for the password), or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD"
     LoginNotFound "login-not-found"
         "no credentials were sent; try by hand what went wrong there"
     LoginRefused "login-refused"
@@ -108,7 +108,7 @@ causes! {
 
     // The tunnel is none, or ends.
     PageAfterSuccess "page-after-success"
-        "a web page came back: the proxy's own, behind its 200, or a target that speaks plain HTTP (--no-tls)"
+        "a web page came back: the proxy's own, behind its 200, or the target's, which then speaks plain HTTP"
     ClosedAfterSuccess "closed-after-success"
         "the proxy may say 200 before it has reached the target, or the target does not speak TLS here"
     ResetAfterSuccess "reset-after-success"

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 #[cfg(not(feature = "keyring"))]
 use clap::error::{ContextKind, ContextValue};
+use rustix::io::Errno;
 
 use super::args::LogFormat;
 #[cfg(feature = "keyring")]
@@ -131,7 +132,7 @@ impl Reporter {
             ),
             Warning::NotLoopback(place) => format!("{place}: other machines can use this forward"),
         };
-        self.say("warning", &text);
+        self.say(if self.format == LogFormat::Json { "warn" } else { "warning" }, &text);
     }
 
     /// A line that is no error.
@@ -259,8 +260,11 @@ pub(super) fn settings(error: &SettingsError) -> Told {
             .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
             .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
+        SettingsError::Url => Told::new(Kind::Usage, "target", error.to_string())
+            .hint("a proxy's URL stands behind --proxy (-x); a target has no scheme, no user and no path"),
         SettingsError::Target { .. }
         | SettingsError::Words
+        | SettingsError::Compare(_)
         | SettingsError::OneHost
         | SettingsError::UserAgent(_)
         | SettingsError::Header(_)
@@ -338,6 +342,9 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
     };
     let told = |why: String| Told { stage: Some(error.stage), ..Told::new(error.kind(), what, why) };
     match &error.cause {
+        Cause::Resolve(why) if why.kind() == io::ErrorKind::NotFound => {
+            told(reason(why)).because(Detail::NoSuchName).hint("-4 and -6 leave the other addresses out")
+        }
         Cause::Resolve(why) => {
             told(format!("the name does not resolve: {}", reason(why))).because(Detail::NoSuchName)
         }
@@ -387,7 +394,11 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
         Cause::Impostor => {
             told("its token is not from the service that the ticket is for".into()).because(Detail::Impostor)
         }
-        Cause::System(why) => told(reason(why)),
+        Cause::System(why) => {
+            let told = told(reason(why));
+            let is_full = Errno::from_io_error(why) == Some(Errno::MFILE);
+            if is_full { told.hint("this process may not open more files: ulimit -n") } else { told }
+        }
     }
 }
 
@@ -414,6 +425,8 @@ fn refusal_detail(refusal: &Refusal) -> Detail {
         403 => Detail::Forbidden,
         404 | 405 | 501 => Detail::NoConnect,
         429 => Detail::TooMany,
+        // RFC 6585 §6.
+        511 => Detail::CaptivePortal,
         402..=499 => Detail::Refused,
         // Squid's word, and RFC 9209 §2.3.2.
         500..=599 if says("X-Squid-Error", "ERR_DNS_FAIL") || says("Proxy-Status", "dns_error") => {

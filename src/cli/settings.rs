@@ -63,10 +63,15 @@ pub(super) enum Warning {
 pub(super) enum SettingsError {
     #[error("target {text:?}: {error}")]
     Target { text: String, error: AuthorityError },
+    /// It is not quoted: it may be a proxy, and have a password.
+    #[error("this is a URL, and HOST PORT or HOST:PORT is wanted")]
+    Url,
     #[error("target: HOST PORT, or HOST:PORT")]
     Words,
     #[error("--proxy: {0}")]
     Proxy(ProxyUriError),
+    #[error("--compare: {0}")]
+    Compare(ProxyUriError),
     #[error("{}: {}", .0.variable, .0.why)]
     Variable(EnvError),
     #[error("no proxy is given")]
@@ -121,8 +126,9 @@ fn connect(
 ) -> Result<Connect, SettingsError> {
     let target = match args.target.as_slice() {
         [word] => target(word)?,
-        [host, port] => Authority::from_words(host, port)
-            .map_err(|error| SettingsError::Target { text: format!("{host} {port}"), error })?,
+        [host, port] => {
+            Authority::from_words(host, port).map_err(|error| no_target(&format!("{host} {port}"), error))?
+        }
         _ => return Err(SettingsError::Words),
     };
     let (routes, config, _) =
@@ -188,7 +194,14 @@ fn check(
         let mut typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
         // Whoever has typed a passphrase is not asked for it again.
         (typed.proxy_cert, typed.proxy_key) = (None, None);
-        let (routes, mut config, _) = proxy(&typed, &targets, variables, warnings, Curtain::new(false))?;
+        let mut repeated = Vec::new();
+        let (routes, mut config, _) = proxy(&typed, &targets, variables, &mut repeated, Curtain::new(false))
+            .map_err(|error| {
+                if let SettingsError::Proxy(why) = error { SettingsError::Compare(why) } else { error }
+            })?;
+        if repeated.contains(&Warning::PasswordInArguments("--proxy")) {
+            warnings.push(Warning::PasswordInArguments("--compare"));
+        }
         config.tls = ways[0].check.config.tls.clone();
         let check = Check { routes, config, lookups, warn_expiry, inside: ways[0].check.inside.clone() };
         let origin = Origin::Option("--compare");
@@ -223,15 +236,10 @@ fn targets(args: &CheckArgs) -> Result<Vec<Authority>, SettingsError> {
     // A port that the host came with is one more way to say which host.
     let host = match word.parse::<Authority>() {
         Ok(target) => target.host().clone(),
-        Err(_) => {
-            word.parse::<Host>().map_err(|error| SettingsError::Target { text: word.clone(), error })?
-        }
+        Err(_) => word.parse::<Host>().map_err(|error| no_target(word, error))?,
     };
     let ports = args.ports.iter().flat_map(|range| range.clone());
-    let target = |port| {
-        Authority::new(host.clone(), port)
-            .map_err(|error| SettingsError::Target { text: word.clone(), error })
-    };
+    let target = |port| Authority::new(host.clone(), port).map_err(|error| no_target(word, error));
     ports.map(target).collect()
 }
 
@@ -272,7 +280,14 @@ fn only_proxy(args: &ProxyArgs, variables: Variables<'_>) -> Result<route::Proxy
 }
 
 fn target(word: &str) -> Result<Authority, SettingsError> {
-    word.parse().map_err(|error| SettingsError::Target { text: word.to_owned(), error })
+    word.parse().map_err(|error| no_target(word, error))
+}
+
+fn no_target(text: &str, error: AuthorityError) -> SettingsError {
+    match text.contains("://") || text.contains('@') {
+        true => SettingsError::Url,
+        false => SettingsError::Target { text: text.to_owned(), error },
+    }
 }
 
 fn is_local(place: &Place) -> Result<bool, SettingsError> {
@@ -301,13 +316,15 @@ fn proxy(
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
     }
-    let user_agent = user_agent_text(args).map(|text| Field::new("User-Agent", text));
-    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
     // By hand, as what is wrong with one must not be quoted: it may be a token.
     let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    // RFC 9110 §5.3: a field that is no list comes once, and the one made by hand is meant.
+    let user_agent = user_agent_text(args).filter(|_| !headers.iter().any(|field| field.is("User-Agent")));
+    let user_agent = user_agent.map(|text| Field::new("User-Agent", text));
+    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
     // Credentials that were made by hand are the only ones: two fields would contradict each other.
-    let by_hand = headers.iter().any(Field::is_authorization);
+    let by_hand = headers.iter().any(|field| field.is("Proxy-Authorization"));
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,

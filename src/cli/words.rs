@@ -33,6 +33,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if duration > MAX_DURATION { Err("that is more than ten years".into()) } else { Ok(duration) }
 }
 
+/// A duration, or `off`, which is 0.
+pub(super) fn switch(text: &str) -> Result<Duration, String> {
+    if text == "off" { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// A duration that ends something: not 0.
 pub(super) fn limit(text: &str) -> Result<Duration, String> {
     match duration(text)? {

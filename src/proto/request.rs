@@ -66,9 +66,9 @@ impl Field {
 }
 
 impl Field {
-    /// Whether it is the field that credentials are sent in.
-    pub fn is_authorization(&self) -> bool {
-        self.name.eq_ignore_ascii_case("Proxy-Authorization")
+    /// Whether it has this name, which is the same in either case (RFC 9110 §5.1).
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
     }
 }
 

@@ -99,6 +99,7 @@ impl From<AuthorityError> for ProxyUriError {
             AuthorityError::NoHost => Self::NoHost,
             AuthorityError::NoPort | AuthorityError::Port(_) => Self::Port,
             AuthorityError::Brackets
+            | AuthorityError::Colons
             | AuthorityError::Ipv6(_)
             | AuthorityError::Character(_)
             | AuthorityError::Name(_) => Self::Host,

@@ -14,10 +14,12 @@ mod spare;
 mod stage;
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -228,12 +230,24 @@ async fn dial(
             .map_err(late(Stage::Tcp))?
             .map_err(|failed| {
                 config.names.forget(peer.place(), config.dial.family);
-                Error { stage: Stage::Tcp, peer: peer.clone(), cause: Cause::Unreachable(failed.0) }
+                Error { stage: Stage::Tcp, peer: peer.clone(), cause: unconnected(failed.0) }
             })?;
     if let Ok(address) = stream.peer_addr() {
         observer.learnt(Facts::Connected { address, stream: &stream, losers: &losers });
     }
     Ok(stream)
+}
+
+/// Whose fault it is that no address could be connected to.
+fn unconnected(mut failed: Vec<(SocketAddr, io::Error)>) -> Cause {
+    let ours = |(_, error): &(_, io::Error)| {
+        let errno = Errno::from_io_error(error);
+        errno.is_some_and(|errno| matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    };
+    match failed.iter().position(ours) {
+        Some(place) => Cause::System(failed.swap_remove(place).1),
+        None => Cause::Unreachable(failed),
+    }
 }
 
 /// The stage `connect`: one exchange, on as many connections as the proxy makes it.
@@ -386,5 +400,22 @@ impl Ladder<'_> {
 
     fn failed(&self, cause: Cause) -> Error {
         Error { stage: Stage::Connect, peer: self.peer.clone(), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_may_open_no_more_files_does_not_blame_the_network() {
+        let address: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+        let failed = |errno: Errno| (address, io::Error::from(errno));
+        for ours in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let cause = unconnected(vec![failed(Errno::NETUNREACH), failed(ours)]);
+            assert!(matches!(cause, Cause::System(_)), "{ours}: {cause:?}");
+        }
+        let cause = unconnected(vec![failed(Errno::NETUNREACH), failed(Errno::CONNREFUSED)]);
+        assert!(matches!(&cause, Cause::Unreachable(failed) if failed.len() == 2), "{cause:?}");
     }
 }

@@ -120,6 +120,45 @@ fn a_user_agent_cannot_smuggle_anything_into_the_request() {
 }
 
 #[test]
+fn a_user_agent_that_is_made_by_hand_is_the_only_one() {
+    let proxy = ScriptedProxy::start(|conn| {
+        assert_eq!(fields(&conn.open("host:22"), "User-Agent"), ["mine"]);
+    });
+    finish(connect_via(&proxy, "host:22").args(["--proxy-header", "user-agent: mine"]), b"", LIMIT).exits(0);
+    proxy.done();
+}
+
+#[test]
+fn a_url_in_place_of_a_target_is_called_that_and_its_password_is_not_quoted() {
+    for words in [
+        &["connect", "http://u:secret@p:3128", "h:22"][..],
+        &["connect", "u:secret@h:22"],
+        &["connect", "https://h"],
+        &["check", "http://u:secret@p:3128"],
+        &["check", "--ports", "1-3", "u:secret@p"],
+    ] {
+        let said = finish(wimble().args(words), b"", LIMIT).fails(2).stderr;
+        assert!(said.contains("this is a URL") && !said.contains("secret"), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn a_family_that_the_proxy_has_no_address_of_is_not_a_wrong_name() {
+    let mut cmd = wimble();
+    let said =
+        finish(cmd.args(["connect", "-4", "--proxy", "http://[::1]:9", "host:22"]), b"", LIMIT).fails(3);
+    assert!(said.stderr.contains("no IPv4 address\nhint: -4 and -6 "), "{}", said.stderr);
+}
+
+#[test]
+fn what_is_off_can_be_said_to_be() {
+    let proxy = opening();
+    let off = ["--idle-timeout", "off", "--keepalive", "off"];
+    finish(connect_via(&proxy, "host:22").args(off), b"", LIMIT).exits(0);
+    proxy.done();
+}
+
+#[test]
 fn an_error_shows_what_was_typed_with_its_control_characters_escaped() {
     for words in [&["ho\u{1b}[31mst:22"][..], &["--proxy-header", "X\u{1b}[31m", "host:22"]] {
         let mut cmd = wimble();

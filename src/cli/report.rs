@@ -185,7 +185,8 @@ impl Watch for Reporter {
             SessionError::Tunnel(error) => self.error(&tunnel(error, target)),
             // What clients and targets do to each other is not this machine's trouble.
             SessionError::Denied(denied) => tracing::info!("a client was denied: {denied}"),
-            SessionError::Client(error) | SessionError::Relay(RelayError::Client(error)) => {
+            SessionError::Client(error)
+            | SessionError::Relay(RelayError::Client(error) | RelayError::Unread(error)) => {
                 tracing::info!("a client's connection broke: {error}");
             }
             SessionError::Relay(RelayError::Tunnel(error)) => {

@@ -1,5 +1,6 @@
 //! `HOST:PORT` patterns: which targets a client may ask for.
 
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use crate::authority::{Authority, Host};
@@ -13,20 +14,30 @@ pub struct Pattern {
     port: Option<u16>,
 }
 
-/// A text that is no pattern.
+/// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a pattern is HOST:PORT, with * for any host or port")]
-pub struct PatternError;
+pub enum PatternError {
+    /// No host and port, or an IPv6 address without brackets.
+    #[error("a pattern is HOST:PORT, with * for any host or port")]
+    Form,
+    /// Nothing that is asked for would ever match.
+    #[error("its host is no name and no address that could be asked for")]
+    Host,
+}
 
 impl Pattern {
     /// Whether a target is among those meant.
     pub fn matches(&self, target: &Authority) -> bool {
-        let host = match target.host() {
-            Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
-            // IPv4 in an IPv6 coat is the same target.
-            Host::Address(address) => Host::Address(address.to_canonical()).to_string(),
-        };
-        self.port.is_none_or(|port| port == target.port()) && glob(&self.host, &host)
+        self.port.is_none_or(|port| port == target.port()) && glob(&self.host, &canonical(target.host()))
+    }
+}
+
+/// How a host is compared.
+fn canonical(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
+        // IPv4 in an IPv6 coat is the same target.
+        Host::Address(address) => Host::Address(address.to_canonical()).to_string(),
     }
 }
 
@@ -34,16 +45,21 @@ impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
-        let (host, port) = text.rsplit_once(':').ok_or(PatternError)?;
+        let (host, port) = text.rsplit_once(':').ok_or(PatternError::Form)?;
         let port = match port {
             "*" => None,
-            number => Some(number.parse().map_err(|_| PatternError)?),
+            number => Some(number.parse::<NonZeroU16>().map_err(|_| PatternError::Form)?.get()),
         };
-        let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
         if host.is_empty() || bare_ipv6 {
-            return Err(PatternError);
+            return Err(PatternError::Form);
         }
-        Ok(Self { host: host.to_ascii_lowercase(), port })
+        // A rule that forbids nothing because it is spelt in another way would be found out too late.
+        let host = match host.contains('*') {
+            true => host.to_ascii_lowercase(),
+            false => canonical(&host.parse().map_err(|_| PatternError::Host)?),
+        };
+        Ok(Self { host, port })
     }
 }
 
@@ -81,12 +97,19 @@ mod tests {
             ("127.0.0.1:*", "127.0.0.1:1", true),
             ("127.0.0.1:*", "[::ffff:127.0.0.1]:1", true),
             ("[::1]:*", "[::1]:1", true),
+            ("[0:0:0:0:0:0:0:1]:*", "[::1]:1", true),
+            ("[::ffff:127.0.0.1]:*", "127.0.0.1:1", true),
+            ("localhost.:*", "localhost:1", true),
+            ("bücher.example:*", "xn--bcher-kva.example:1", true),
         ] {
             let parsed: Pattern = pattern.parse().expect(pattern);
             assert_eq!(parsed.matches(&target.parse().expect(target)), matches, "{pattern} {target}");
         }
-        for bad in ["host", ":22", "::1:22", "host:x", "host:99999"] {
-            assert_eq!(bad.parse::<Pattern>(), Err(PatternError), "{bad}");
+        for bad in ["host", ":22", "::1:22", "[::1:22", "host:x", "host:0", "host:99999"] {
+            assert_eq!(bad.parse::<Pattern>(), Err(PatternError::Form), "{bad}");
+        }
+        for never in ["127.1:*", "127.0.0.0/8:*", "ho st:*", "[host]:22"] {
+            assert_eq!(never.parse::<Pattern>(), Err(PatternError::Host), "{never}");
         }
     }
 }

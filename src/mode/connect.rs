@@ -140,6 +140,7 @@ async fn carry(early: Bytes, stream: Stream, mut patience: Patience) -> Result<C
         Err(RelayError::Client(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return Err(BridgeError::OutputClosed.into());
         }
+        Err(RelayError::Unread(error)) => return Err(BridgeError::Input(error).into()),
         Err(RelayError::Client(error)) => return Err(BridgeError::Output(error).into()),
     };
     tracing::debug!("{} bytes in, {} bytes out", carried.inbound, carried.outbound);

@@ -37,6 +37,9 @@ thread_local! {
 /// Why a relay ended early. The other side has been reset, but for an end that was not announced.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
+    /// The client could not be read.
+    #[error("the client cannot be read")]
+    Unread(#[source] io::Error),
     /// The client's connection broke.
     #[error("the client's connection broke")]
     Client(#[source] io::Error),
@@ -80,6 +83,9 @@ pub fn relay(
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
         // The tunnel takes no more; what it still has for the client is carried first.
         let mut refused: Option<io::Error> = None;
+        // The client can't be read; what came for it is written first, as standard output is another
+        // file than standard input.
+        let mut unread: Option<io::Error> = None;
         // The tunnel ended without saying so. The client gets all that came, and an end; who
         // reports hears of it. (Apache says nothing at the end of each of its tunnels.)
         let mut unannounced: Option<io::Error> = None;
@@ -100,7 +106,9 @@ pub fn relay(
                         progress = true;
                     }
                     Poll::Ready(Err(Side::Source(error))) => {
-                        return Poll::Ready(Err(RelayError::Client(error)));
+                        unread = Some(error);
+                        inbound = Direction::over(inbound.carried);
+                        progress = true;
                     }
                     Poll::Ready(Err(Side::Sink(error))) => {
                         refused = Some(error);
@@ -117,9 +125,7 @@ pub fn relay(
                         progress = true;
                     }
                     Poll::Ready(Ok(Moved::End)) => {
-                        if let Some(error) =
-                            refused.take_if(|error| error.kind() != io::ErrorKind::BrokenPipe)
-                        {
+                        if let Some(error) = refused.take_if(is_reset) {
                             return Poll::Ready(Err(RelayError::Tunnel(error)));
                         }
                         client.finish().map_err(RelayError::Client)?;
@@ -128,6 +134,10 @@ pub fn relay(
                         progress = true;
                     }
                     Poll::Ready(Err(Side::Source(error))) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        // The reset has been seen by whoever wrote.
+                        if let Some(error) = refused.take_if(is_reset) {
+                            return Poll::Ready(Err(RelayError::Tunnel(error)));
+                        }
                         unannounced = Some(error);
                         outbound = Direction::over(outbound.carried);
                         client.finish().map_err(RelayError::Client)?;
@@ -142,6 +152,11 @@ pub fn relay(
                         return Poll::Ready(Err(RelayError::Client(error)));
                     }
                     Poll::Pending => {}
+                }
+                if !outbound.is_blocked()
+                    && let Some(error) = unread.take()
+                {
+                    return Poll::Ready(Err(RelayError::Unread(error)));
                 }
                 if progress {
                     continue;
@@ -213,6 +228,11 @@ pub fn relay(
         }
         Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
     }
+}
+
+/// EPIPE and not ECONNRESET: the tunnel had ended in order before.
+fn is_reset(error: &mut io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe
 }
 
 /// Waits until nobody reads any more.

@@ -95,6 +95,11 @@ fn parse(head: &[u8], early: Bytes) -> Result<ConnectRequest, AcceptError> {
         return Err(AcceptError::Method);
     }
     let target = request.path.and_then(|t| t.parse().ok()).ok_or(AcceptError::Target)?;
+    // RFC 9112 §3.2: exactly one; HTTP/1.0 (nc, corkscrew) knew none.
+    let hosts = request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("Host")).count();
+    if hosts > 1 || (hosts == 0 && request.version == Some(1)) {
+        return Err(AcceptError::Malformed);
+    }
     let mut authorizations =
         request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("Proxy-Authorization"));
     let credentials = match (authorizations.next(), authorizations.next()) {
@@ -150,11 +155,17 @@ mod tests {
             ("CONNECT http://host:1/ HTTP/1.1\r\n\r\n", 400),
             ("CONNECT host:1\r\n\r\n", 400),
             ("\x16\x03\x01 x\r\n\r\n", 400),
-            ("CONNECT h:1 HTTP/1.1\r\nProxy-Authorization: a\r\nProxy-Authorization: b\r\n\r\n", 400),
+            ("CONNECT h:1 HTTP/1.1\r\n\r\n", 400),
+            ("CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nHost: g:1\r\n\r\n", 400),
+            (
+                "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nProxy-Authorization: a\r\nProxy-Authorization: b\r\n\r\n",
+                400,
+            ),
         ] {
             let error = read(head.as_bytes()).expect_err(head);
             assert_eq!(error.status().map(Status::code), Some(code), "{head}");
         }
+        assert!(matches!(read(b"CONNECT h:1 HTTP/1.0\r\n\r\n"), Ok(Some(_))), "nc sends no Host");
         assert_eq!(read(&[b'x'; MAX_REQUEST_HEAD]), Err(AcceptError::TooLarge));
         assert_eq!(read(b"CONNECT h:1 HTTP/1.1\r\n"), Ok(None));
     }

@@ -154,7 +154,10 @@ impl Discard {
                 State::Data { left, then } => {
                     let some = left.min(buffer.len() as u64);
                     if some == 0 {
-                        return Discarded::More;
+                        // Too much was announced, and nothing of it is wanted any more.
+                        let too_much = self.taken.saturating_add(left) > MAX_DISCARD;
+                        let wanted = self.kept.len() < self.keep;
+                        return if too_much && !wanted { Discarded::GaveUp } else { Discarded::More };
                     }
                     let wanted = (self.keep - self.kept.len()).min(some as usize);
                     self.kept.extend_from_slice(&buffer[..wanted]);

@@ -19,7 +19,7 @@
 //! number of bytes, or say [`Handshake::receive_eof`]. Nothing is retransmitted, so there is no
 //! clock inside; deadlines are the driver's. `Debug` is safe to log.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::content::{self, Discard, Discarded, Excerpt, Persistence};
 use super::exchange::{Exchange, ExchangeError, Refusal, Verdict, refusal};
@@ -191,6 +191,13 @@ impl Handshake {
         self.challenged.take()
     }
 
+    /// In the middle of a head that has to come in time: why it is none, if what came cannot begin
+    /// one.
+    pub fn overdue(&self) -> Option<HandshakeError> {
+        let begins = self.buffer.iter().zip(b"HTTP/").all(|(came, wanted)| came == wanted);
+        (!begins && matches!(self.state, State::ExpectHead(_))).then(|| head::not_http(&self.buffer).into())
+    }
+
     /// The last 407.
     pub fn challenge(&self) -> Option<&Refusal> {
         self.challenged.as_ref()
@@ -240,6 +247,11 @@ impl Handshake {
     }
 
     fn expect_head(&mut self, mut scan: Scan) -> Result<Transition, HandshakeError> {
+        // RFC 9112 §9.2: empty lines may be left over behind an earlier response.
+        let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
+        if self.used && scan.is_new() {
+            self.buffer.advance(self.buffer.iter().take_while(blank).count());
+        }
         let Some((head, length)) = head::decode(&self.buffer, &mut scan)? else {
             return match (self.eof, self.buffer.is_empty()) {
                 (false, _) => Ok(Transition::Yield(State::ExpectHead(scan), Step::Receive)),

@@ -135,6 +135,11 @@ pub(super) struct Scan {
 }
 
 impl Scan {
+    /// Whether nothing has been looked at.
+    pub(super) fn is_new(&self) -> bool {
+        self.scanned == 0
+    }
+
     /// The length of the head at the start of `buffer`, blank line included, once it is there.
     /// Lines end in CRLF or LF, mixed (RFC 9112 §2.2).
     pub(super) fn end(&mut self, buffer: &[u8]) -> Option<usize> {

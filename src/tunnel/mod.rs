@@ -342,9 +342,11 @@ impl Ladder<'_> {
             }
         };
         let driven = tokio::time::timeout_at(deadline, http1::drive(handshake, &mut stream)).await;
-        let step = driven.map_err(|_| late())?.map_err(|error| match error {
+        // Who says something else and waits is no HTTP proxy; who says nothing may be a slow one.
+        let driven = driven.map_err(|_| handshake.overdue().map_or_else(late, |error| self.nonsense(error)));
+        let step = driven?.map_err(|error| match error {
             DriveError::Handshake(HandshakeError::Closed) => self.failed(Cause::Closed),
-            DriveError::Handshake(error) => self.failed(Cause::Nonsense(error)),
+            DriveError::Handshake(error) => self.nonsense(error),
             DriveError::Broken(error) => self.broken(error),
         })?;
         if step != Step::Reconnect {
@@ -396,6 +398,10 @@ impl Ladder<'_> {
             return Error { stage: Stage::ProxyTls, ..self.failed(cause) };
         }
         self.failed(Cause::Broken(error))
+    }
+
+    fn nonsense(&self, error: HandshakeError) -> Error {
+        self.failed(Cause::Nonsense(error))
     }
 
     fn failed(&self, cause: Cause) -> Error {

@@ -1,5 +1,6 @@
 //! Tunnels through an `https://` proxy: whom it may be, what its TLS does to the bytes, and how it ends.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -124,6 +125,25 @@ fn the_end_of_input_is_a_close_notify_and_the_answer_still_comes() {
     });
     let finished = finish(connect(&proxy, &pki).args(["--half-close-delay", "0"]), b"question", LIMIT);
     assert_eq!(finished.exits(0).text(), "answer");
+    proxy.done();
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_called_that_and_what_came_is_delivered() {
+    let (pki, proxy) = scripted(Leaf::Good, |conn, config| {
+        let mut tls = Tls::accept(conn, config);
+        tls.request();
+        tls.send(&[OK, b"early"].concat());
+        conn.read_to_any_end();
+    });
+    let mut cmd = connect(&proxy, &pki);
+    let mut child = Running::start(cmd.stdin(File::open("/").unwrap()).stdout(Stdio::piped()));
+    let mut stdout = child.take_stdout();
+    assert_eq!(child.wait(LIMIT), Some(1), "{}", child.stderr());
+    assert!(child.stderr().starts_with("wimble: stdin: "), "{}", child.stderr());
+    let mut came = String::new();
+    stdout.read_to_string(&mut came).unwrap();
+    assert_eq!(came, "early");
     proxy.done();
 }
 

@@ -124,6 +124,21 @@ fn q24_content_of_a_407_beyond_measure_is_left_behind_by_reconnecting() {
 }
 
 #[test]
+fn q24_a_chunk_beyond_measure_is_not_waited_for() {
+    reconnects_behind(
+        "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\nTransfer-Encoding: chunked\r\n\r\n\
+         ffffffffffff\r\nabc",
+    );
+}
+
+#[test]
+fn an_empty_line_left_over_behind_a_407_is_passed_over() {
+    stays_behind(
+        "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 5\r\n\r\nhello\r\n",
+    );
+}
+
+#[test]
 fn q25_a_407_with_both_lengths_is_answered_on_a_new_connection() {
     reconnects_behind(
         "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 3\r\n\

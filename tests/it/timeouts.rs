@@ -60,6 +60,18 @@ fn connecting_to_the_proxy_has_a_limit_of_ten_seconds_unless_told() {
 }
 
 #[test]
+fn whoever_says_something_else_and_then_waits_is_no_http_proxy() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send("login: ");
+        conn.read_to_any_end();
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    finish(cmd.args(["--proxy-timeout", "300ms"]), b"", LIMIT).fails(9).says("login: ");
+    proxy.done();
+}
+
+#[test]
 fn a_proxy_that_says_nothing_runs_into_its_limit() {
     let proxy = ScriptedProxy::start(|conn| {
         conn.expect_connect("host:22");

@@ -1,7 +1,7 @@
 //! Tunnels through an `https://` proxy: whom it may be, what its TLS does to the bytes, and how it ends.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -12,7 +12,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::pki::{Leaf, Pki};
 use crate::support::proxy::{Conn, OK, ScriptedProxy, Turn, turn};
-use crate::support::{LIMIT, Running, assert_same, finish, listening, noise, wimble};
+use crate::support::{LIMIT, Running, assert_same, finish, listening, noise, wimble, write_until_stopped};
 
 const BIG: usize = 16 << 20;
 
@@ -169,6 +169,27 @@ fn a_reset_inside_tls_is_exit_11() {
         conn.reset();
     });
     finish(&mut connect(&proxy, &pki), b"", LIMIT).exits(11);
+    proxy.done();
+}
+
+#[test]
+fn a_reset_reaches_the_client_of_a_forward_though_its_upload_is_stuck() {
+    let (stuck, told) = mpsc::channel::<()>();
+    let (pki, proxy) = scripted(Leaf::Good, move |conn, config| {
+        conn.shrink_receive_buffer();
+        drop(Tls::open(conn, config));
+        told.recv_timeout(LIMIT).unwrap();
+        conn.reset();
+    });
+    let mut cmd = wimble();
+    cmd.args(["forward", "--proxy", &format!("https://localhost:{}", proxy.port()), "--proxy-cacert"]);
+    let (_running, port) = listening(cmd.arg(pki.ca_file()).arg("0:host:22"));
+    let mut client = Conn::to(port);
+    write_until_stopped(client.stream());
+    stuck.send(()).unwrap();
+    client.expect_reset_unread();
+    let end = client.stream().read(&mut [0]).map_err(|why| why.kind());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
     proxy.done();
 }
 

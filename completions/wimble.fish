@@ -130,13 +130,13 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -l count -d 'Check 
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l interval -d 'From the start of a check to that of the next' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l compare -d 'Check through this proxy as well (direct: through none), and show both side by side' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l html -d 'Write the report as a page too, to be sent to the people who run the proxy' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l http -d 'Send an HTTP/1.1 request for this path, and show the head of the answer [default path: /]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l http -d 'Send an HTTP request for this path, and show the head of the answer [default path: /]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l starttls -d 'Go over to TLS in the words of this protocol: smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp or http (RFC 2817)' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l color -d 'When to colour the report' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l sni -d 'The name to send and to compare with the certificate [default: the target\'s host]' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l alpn -d 'Protocols to offer, separated by commas, such as h2,http/1.1' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l alpn -d 'Protocols to offer, separated by commas [default: none; with --http: h2,http/1.1]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l cacert -d 'Trust the certificates in this PEM file, and no others' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l warn-expiry -d 'Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l save-chain -d 'Write the certificates as the target sent them, as PEM' -r -F

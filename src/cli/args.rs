@@ -318,10 +318,10 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) html: Option<PathBuf>,
 
-    /// Send an HTTP/1.1 request for this path, and show the head of the answer [default path: /]
+    /// Send an HTTP request for this path, and show the head of the answer [default path: /]
     #[arg(
         long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "/",
-        value_parser = words::path, conflicts_with_all = ["starttls", "alpn"], help_heading = "Inside the tunnel"
+        value_parser = words::path, conflicts_with = "starttls", help_heading = "Inside the tunnel"
     )]
     pub(super) http: Option<String>,
 
@@ -349,7 +349,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "NAME", help_heading = "TLS with the target")]
     pub(super) sni: Option<String>,
 
-    /// Protocols to offer, separated by commas, such as h2,http/1.1
+    /// Protocols to offer, separated by commas [default: none; with --http: h2,http/1.1]
     #[arg(
         long, value_name = "LIST", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(),
         help_heading = "TLS with the target"

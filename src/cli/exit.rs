@@ -137,6 +137,10 @@ impl Classified for CheckError {
             Self::Tunnel(error) => error.kind(),
             Self::Page(_) => Kind::Protocol,
             Self::Http(ProbeError::Conversation(error)) if error.is_parse() => Kind::Protocol,
+            #[cfg(feature = "http2")]
+            Self::Http(ProbeError::Http2(error)) if error.is_io() => Kind::Cut,
+            #[cfg(feature = "http2")]
+            Self::Http(ProbeError::Http2(_)) => Kind::Protocol,
             Self::Cut(_) | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
             Self::Untrusted { stage: Stage::ProxyTls, .. } => Kind::ProxyTls,
             Self::Starttls(StarttlsError::Upgrade(_) | StarttlsError::Broken(_))

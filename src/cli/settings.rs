@@ -24,7 +24,7 @@ use crate::mode::serve::Serve;
 use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
 use crate::net::names::Names;
-use crate::net::probe::Probe;
+use crate::net::probe::{self, Probe};
 use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
@@ -172,7 +172,10 @@ fn check(
     let targets = targets(&args)?;
     let (routes, config, origin) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(false))?;
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
-    let alpn = if args.http.is_some() { vec!["http/1.1".into()] } else { args.alpn };
+    let alpn = match args.http {
+        Some(_) if args.alpn.is_empty() => probe::OFFER.iter().map(ToString::to_string).collect(),
+        Some(_) | None => args.alpn,
+    };
     let trust = match &args.cacert {
         _ if args.insecure => trust::Trust::Danger,
         Some(file) => trust::Trust::Anchors(certificates("--cacert", file)?),

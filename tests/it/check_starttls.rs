@@ -39,6 +39,7 @@ fn what_keeps_a_server_from_tls_has_its_cause() {
         ("pop3", "220 this is ftp\r\n", "starttls-other-protocol"),
         ("pop3", "+OK\r\n+OK go\r\n+OK injected\r\n", "starttls-injected"),
         ("smtp", "220 hi\r\n", "starttls-closed"),
+        ("http", "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.2\r\n\r\n", "starttls-refused"),
     ] {
         let proxy = ScriptedProxy::start(move |conn: &mut Conn| {
             conn.open("host:1");

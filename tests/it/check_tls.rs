@@ -1,13 +1,17 @@
 //! The facts of TLS with `openssl s_server` behind Squid, compared with what openssl itself says of it; and each
 //! thing that can be wrong with a server, in words.
 
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::check::{check, report};
+use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
 use crate::support::real::{Proxy, Sshd, Target, run, tool};
 use crate::support::{LIMIT, finish};
@@ -250,17 +254,48 @@ fn a_request_inside_the_tunnel_is_answered() {
     assert_eq!(seen["stages"][4]["name"], "http", "{seen}");
     let (chain, key) = pki.files(Leaf::Good, &ecdsa());
     let nginx = Target::nginx(&chain, &key);
-    let seen = json(&proxy.url(), &["--cacert", text(&ca), "--http=/nothing"], &nginx.target(), 0);
-    assert_eq!(
-        (&seen["tls"]["alpn"], &seen["http"]["version"]),
-        (&"http/1.1".into(), &"HTTP/1.1".into()),
-        "{seen}"
-    );
-    assert_eq!(seen["http"]["status"], 404, "{seen}");
-    assert!(seen["http"]["server"].as_str().unwrap().starts_with("nginx"), "{seen}");
+    for (offer, protocol, version) in
+        [(&[][..], "h2", "HTTP/2"), (&["--alpn", "http/1.1"], "http/1.1", "HTTP/1.1")]
+    {
+        let args = [&["--cacert", text(&ca), "--http=/nothing"], offer].concat();
+        let seen = json(&proxy.url(), &args, &nginx.target(), 0);
+        assert_eq!(
+            (&seen["tls"]["alpn"], &seen["http"]["version"]),
+            (&protocol.into(), &version.into()),
+            "{seen}"
+        );
+        assert_eq!(seen["http"]["status"], 404, "{seen}");
+        assert!(seen["http"]["server"].as_str().unwrap().starts_with("nginx"), "{seen}");
+    }
     // Nothing is sent to who is not trusted.
     let seen = json(&proxy.url(), &["--http"], &format!("localhost:{}", server.port()), 10);
     assert_eq!(seen["stages"][4]["status"], "skipped", "{seen}");
+}
+
+#[test]
+fn a_target_that_agrees_on_http_2_and_speaks_something_else_is_called_that() {
+    let pki = Pki::new();
+    let mut config = ServerConfig::clone(&pki.server_config(Leaf::Good));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    for (said, code) in [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], 9), (b"", 11)] {
+        let config = config.clone();
+        let target = Origin::serving(move |tcp| {
+            let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), tcp);
+            tls.read_exact(&mut [0; 24]).unwrap();
+            tls.write_all(said).unwrap();
+            tls.conn.send_close_notify();
+            tls.flush().unwrap();
+            let _any_end = io::copy(&mut tls.sock, &mut io::sink());
+        });
+        let target = target.target().replace("127.0.0.1", "localhost");
+        let seen = json("direct", &["--cacert", text(&pki.ca_file()), "--http"], &target, code);
+        assert_eq!(
+            (&seen["tls"]["alpn"], &seen["error"]["detail"]),
+            (&"h2".into(), &"no-http".into()),
+            "{seen}"
+        );
+    }
 }
 
 #[test]

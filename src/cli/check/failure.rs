@@ -81,14 +81,23 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
         }
         CheckError::Http(ProbeError::Request(error)) => told(error.to_string()),
         CheckError::Http(ProbeError::Conversation(error)) => {
-            let reset = causes(error).any(|cause| {
-                let broken = cause.downcast_ref().map(io::Error::kind);
-                broken.is_some_and(|kind| RESETS.contains(&kind))
-            });
+            let detail = no_answer(causes(error).filter_map(|cause| cause.downcast_ref()));
             let words: Vec<_> = causes(error).map(ToString::to_string).collect();
-            told(words.join(": ")).because(if reset { Detail::ResetLater } else { Detail::NoHttp })
+            told(words.join(": ")).because(detail)
+        }
+        #[cfg(feature = "http2")]
+        CheckError::Http(ProbeError::Http2(error)) => {
+            // h2 calls an orderly end of the connection a broken pipe too.
+            let broken = error.get_io().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+            told(error.to_string()).because(no_answer(broken.into_iter()))
         }
     })
+}
+
+/// A request that was not answered, by what the connection did.
+fn no_answer<'a>(mut errors: impl Iterator<Item = &'a io::Error>) -> Detail {
+    let reset = errors.any(|error| RESETS.contains(&error.kind()));
+    if reset { Detail::ResetLater } else { Detail::NoHttp }
 }
 
 /// What is wrong with the certificate of the proxy that the way ends at, if that is why. A key that

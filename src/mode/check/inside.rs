@@ -48,7 +48,7 @@ impl Walk<'_> {
         let Inside { tls, http, listen } = &self.check.inside;
         match (tls, http) {
             (Some(probe), http) => self.tls(stream, probe, http.as_ref()).await,
-            (None, Some(wanted)) => self.http(stream, HTTP_PORT, wanted).await,
+            (None, Some(wanted)) => self.http(stream, HTTP_PORT, wanted, None).await,
             (None, None) if *listen => self.banner(stream).await,
             (None, None) => Ok(()),
         }
@@ -144,12 +144,21 @@ impl Walk<'_> {
             return Err(CheckError::Untrusted { stage, with, problems: report.problems.clone() });
         }
         match wanted {
-            Some(wanted) => self.http(Stream::Channel(Box::new(secured)), HTTPS_PORT, wanted).await,
+            Some(wanted) => {
+                let protocol = report.seen.alpn.clone();
+                self.http(Stream::Channel(Box::new(secured)), HTTPS_PORT, wanted, protocol.as_deref()).await
+            }
             None => Ok(()),
         }
     }
 
-    async fn http(&mut self, stream: Stream, own_port: u16, wanted: &Probe) -> Result<(), CheckError> {
+    async fn http(
+        &mut self,
+        stream: Stream,
+        own_port: u16,
+        wanted: &Probe,
+        protocol: Option<&str>,
+    ) -> Result<(), CheckError> {
         self.ladder.entered(Stage::Http, self.target);
         // RFC 9110 §4.2: the scheme's own port is left out of Host.
         let authority = if self.target.port() == own_port {
@@ -157,7 +166,7 @@ impl Walk<'_> {
         } else {
             self.target.to_string()
         };
-        let probing = probe::probe(stream, &authority, wanted);
+        let probing = probe::probe(stream, &authority, wanted, protocol);
         let limit = self.check.config.connect_timeout;
         let answer = tokio::time::timeout(limit, probing)
             .await

@@ -57,6 +57,7 @@ const CRATES: [(&str, &[&str], &str); 14] = [
     ("keyring", &["cli"], "where a secret is kept is the person's affair"),
     ("clap", &["cli"], "words typed are the command line's"),
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
+    ("h2", &["net"], "frames, windows and streams are net's"),
     ("hyper", &["net"], "who speaks HTTP to a target is net"),
     ("hdrhistogram", &["mode"], "times are counted by the one who takes them"),
     ("x509_parser", &["net", "mode"], "certificates are read by who accepts them, and who reports them"),

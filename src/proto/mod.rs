@@ -10,6 +10,7 @@ pub mod content;
 pub mod exchange;
 pub mod handshake;
 pub mod head;
+pub mod http2;
 pub mod limits;
 pub mod request;
 pub mod socks;

@@ -20,7 +20,7 @@ pub struct Field {
 /// A value that may be a secret does not show.
 impl fmt::Debug for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = if is_harmless(&self.name) { &self.value } else { "[redacted]" };
+        let value = if self.is_sensitive() { "[redacted]" } else { &self.value };
         write!(f, "{}: {value}", self.name)
     }
 }
@@ -66,6 +66,21 @@ impl Field {
 }
 
 impl Field {
+    /// What it is called, as it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it says.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether its value may be a secret.
+    pub fn is_sensitive(&self) -> bool {
+        !is_harmless(&self.name)
+    }
+
     /// Whether it has this name, which is the same in either case (RFC 9110 §5.1).
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -90,6 +105,22 @@ impl RequestFields {
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
         Self(fields.into_iter().collect())
     }
+
+    /// In the order they are sent.
+    pub fn iter(&self) -> impl Iterator<Item = &Field> {
+        self.0.iter()
+    }
+}
+
+/// A request as a message: what a version that is not text makes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// What the tunnel shall reach.
+    pub target: &'a Authority,
+    /// What goes into Proxy-Authorization.
+    pub credentials: Option<&'a Credentials>,
+    /// Everything else.
+    pub fields: &'a RequestFields,
 }
 
 /// Writes a CONNECT request: no content, no Content-Length, no Transfer-Encoding (RFC 9110
@@ -114,7 +145,7 @@ pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Op
 }
 
 /// The lines of a request, for `-vv`: the values of fields that may hold a secret are masked.
-pub(super) fn log(head: &[u8]) {
+pub(crate) fn log(head: &[u8]) {
     if tracing::enabled!(tracing::Level::TRACE) {
         for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {
             match line.split_once(": ") {

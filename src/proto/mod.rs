@@ -22,4 +22,4 @@ pub use accept::{Accept, AcceptError, ConnectRequest};
 pub use exchange::{Exchange, Refusal};
 pub use handshake::{Handshake, HandshakeError, Step};
 pub use head::{ResponseHead, Status};
-pub use request::{Field, FieldError, RequestFields};
+pub use request::{Field, FieldError, RequestFields, Version};

@@ -98,17 +98,52 @@ impl std::str::FromStr for Field {
 
 /// What a CONNECT request carries beside its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestFields(Vec<Field>);
+pub struct RequestFields {
+    fields: Vec<Field>,
+    http_1_0: bool,
+}
 
 impl RequestFields {
     /// In the order they are sent.
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
-        Self(fields.into_iter().collect())
+        Self { fields: fields.into_iter().collect(), http_1_0: false }
+    }
+
+    /// For requests that say HTTP/1.0, which old proxies want.
+    pub fn in_http_1_0(self) -> Self {
+        Self { http_1_0: true, ..self }
+    }
+
+    /// The version that a request says, where it is text.
+    pub fn version(&self) -> Version {
+        if self.http_1_0 { Version::Http10 } else { Version::Http11 }
     }
 
     /// In the order they are sent.
     pub fn iter(&self) -> impl Iterator<Item = &Field> {
-        self.0.iter()
+        self.fields.iter()
+    }
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Version {
+    /// Its number.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
     }
 }
 
@@ -132,12 +167,12 @@ pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Op
         head.put_slice(b"\r\n");
     };
     let target = target.to_string();
-    line(["CONNECT ", &target, " HTTP/1.1"]);
+    line(["CONNECT ", &target, if fields.http_1_0 { " HTTP/1.0" } else { " HTTP/1.1" }]);
     line(["Host: ", &target, ""]);
     if let Some(credentials) = credentials {
         line(["Proxy-Authorization: ", credentials.expose(), ""]);
     }
-    for field in &fields.0 {
+    for field in &fields.fields {
         line([&field.name, ": ", &field.value]);
     }
     line(["", "", ""]);

@@ -253,7 +253,6 @@ impl fmt::Debug for Tunnelled {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

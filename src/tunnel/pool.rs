@@ -169,9 +169,13 @@ impl Shared {
         Err(Waiting(self))
     }
 
-    /// HTTP/2 is of no use with this proxy.
+    /// HTTP/2 is of no use with this proxy. Connections go when their tunnels have.
     pub(super) fn needs_http1(&self) {
-        self.state().spoken = Some(Spoken::Http1Alone);
+        let mut state = self.state();
+        state.spoken = Some(Spoken::Http1Alone);
+        let lines = mem::take(&mut state.lines);
+        state.leaving.extend(lines.into_iter().map(|line| line.task));
+        drop(state);
         self.changed.notify_waiters();
     }
 

@@ -181,10 +181,6 @@ impl Requests {
             (None, Some(code)) => AskError::Http2(match (error.is_remote(), error.is_go_away()) {
                 (true, true) => Http2Error::GoAway(code),
                 (true, false) => Http2Error::Reset(code),
-                // A head beyond the limit is a stream that h2 refuses.
-                (false, false) if code == Code::REFUSED_STREAM => {
-                    HandshakeError::Head(HeadError::TooLarge).into()
-                }
                 (false, _) if settled => Http2Error::Broken(code),
                 (false, _) => Http2Error::NotHttp2(code),
             }),

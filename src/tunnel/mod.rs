@@ -225,11 +225,10 @@ async fn reach(
     if let Some(watch) = &watch {
         observer.learnt(Facts::Securing { watch });
     }
-    let secured =
-        tokio::time::timeout_at(deadline, config.tls.secure(stream, name, offer, watch.as_ref()))
-            .await
-            .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
-            .map_err(|NotSecured { error, first, .. }| failed(Cause::Tls { error, first }))?;
+    let secured = tokio::time::timeout_at(deadline, config.tls.secure(stream, name, offer, watch.as_ref()))
+        .await
+        .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
+        .map_err(|NotSecured { error, first, .. }| failed(Cause::Tls { error, first }))?;
     tracing::debug!("TLS with {} stands", proxy.authority);
     let chosen = secured.protocol();
     Ok((Stream::Channel(Box::new(secured)), chosen))

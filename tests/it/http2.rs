@@ -439,6 +439,7 @@ fn a_proxy_that_falls_silent_is_noticed_by_pings() {
         let mut tunnel = asked.open();
         tunnel.read(5).await;
         tunnel.control.freeze();
+        crate::support::http2::forever().await;
     });
     let mut cmd = connect(&proxy);
     cmd.args(["--keepalive", "500ms"]);

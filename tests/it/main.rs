@@ -44,5 +44,7 @@ mod check_starttls;
 mod check_tls;
 mod client_key;
 mod curl;
+#[cfg(feature = "http2")]
+mod http2_real;
 mod ssh;
 mod ways;

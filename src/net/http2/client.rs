@@ -275,10 +275,12 @@ async fn run(
     let mut running = Box::pin(running);
     // The first one goes with the first request: behind its answer the peer's SETTINGS are known.
     let mut pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| (Instant::now(), None));
+    let mut unmissed = Instant::now();
     loop {
-        let due = match (pinged, probe) {
-            (Some((since, Some(patience))), _) => Some(since.max(shared.heard.at()) + patience),
-            (None, Some(probe)) => Some(shared.heard.at().max(Instant::now() - probe) + probe),
+        // Whatever is heard postpones it: a pong may come behind much that is on the way already.
+        let due = || match (pinged, probe) {
+            (Some((since, Some(patience))), _) => since.max(shared.heard.at()).checked_add(patience),
+            (None, Some(probe)) => unmissed.max(shared.heard.at()).checked_add(probe),
             (Some((_, None)), _) | (None, None) => None,
         };
         let mut asked = pin!(shared.asked.notified());
@@ -302,7 +304,8 @@ async fn run(
                     pinged = Some((Instant::now(), None));
                 }
             }
-            () = at(due) => match pinged {
+            () = at(due()) => match pinged {
+                _ if due().is_some_and(|due| due > Instant::now()) => {}
                 Some(_) => {
                     connection.die(&io::Error::new(io::ErrorKind::TimedOut, "it does not answer pings"));
                     break;
@@ -312,7 +315,7 @@ async fn run(
                     pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| (Instant::now(), Some(patience)));
                 }
                 // Nobody would miss it.
-                None => shared.heard.now(),
+                None => unmissed = Instant::now(),
             },
             () = &mut asked => {
                 if pinged.is_none() && shared.heard.at().elapsed() > FRESH {

@@ -28,9 +28,9 @@ use super::LIMIT;
 pub(crate) struct Peer {
     /// SETTINGS_MAX_CONCURRENT_STREAMS.
     pub(crate) streams: u32,
-    /// The window of each stream, and of the connection.
+    /// The window of each stream; the connection's is four times that.
     pub(crate) window: u32,
-    /// Bytes of a head that it sends.
+    /// Spoken before HTTP/2.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
@@ -198,7 +198,7 @@ impl Shared {
         let Ok(mut streams) = Builder::new()
             .max_concurrent_streams(self.peer.streams)
             .initial_window_size(self.peer.window)
-            .initial_connection_window_size(self.peer.window)
+            .initial_connection_window_size(4 * self.peer.window)
             .max_header_list_size(1 << 20)
             .handshake(stream)
             .await
@@ -283,7 +283,7 @@ impl Asked {
         let mut buffer = vec![0; 16 * 1024];
         loop {
             match from.read(&mut buffer).await {
-                Ok(some @ 1..) => push(&mut send, &buffer[..some]).await,
+                Ok(some @ 1..) => _ = push(&mut send, &buffer[..some]).await,
                 Ok(0) => break send.send_data(Bytes::new(), true).unwrap_or(()),
                 _ => break send.send_reset(Reason::CONNECT_ERROR),
             }
@@ -300,8 +300,9 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        push(&mut self.send, bytes).await;
+    /// Whether they all went out, the client being there still.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+        push(&mut self.send, bytes).await
     }
 
     pub(crate) fn end(&mut self) {
@@ -356,7 +357,8 @@ impl Tunnel {
     }
 }
 
-async fn push(send: &mut SendStream<Bytes>, mut bytes: &[u8]) {
+/// Whether it went out; the client may be gone.
+async fn push(send: &mut SendStream<Bytes>, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         send.reserve_capacity(bytes.len().min(64 * 1024));
         let room = if send.capacity() > 0 {
@@ -364,19 +366,20 @@ async fn push(send: &mut SendStream<Bytes>, mut bytes: &[u8]) {
         } else {
             match tokio::time::timeout(3 * LIMIT, std::future::poll_fn(|cx| send.poll_capacity(cx))).await {
                 Ok(Some(Ok(room))) => room,
-                Ok(_) => return,
+                Ok(_) => return false,
                 Err(_) => panic!("the window does not open"),
             }
         };
         let (now, later) = bytes.split_at(room.min(bytes.len()));
         if send.send_data(Bytes::copy_from_slice(now), false).is_err() {
-            return;
+            return false;
         }
         bytes = later;
     }
+    true
 }
 
-/// A while that a slow tunnel is not read for.
+/// As long as a test takes.
 pub(crate) async fn forever() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
 }

@@ -206,8 +206,8 @@ fn r46_end_stream_is_the_end_of_output_and_input_still_goes() {
 }
 
 #[test]
-fn r47_a_reset_is_no_end_whatever_its_reason() {
-    for reason in [Reason::CONNECT_ERROR, Reason::CANCEL, Reason::NO_ERROR, Reason::INTERNAL_ERROR] {
+fn r47_a_reset_is_no_end() {
+    for reason in [Reason::CONNECT_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
         let proxy = Http2Proxy::start(move |asked: Asked| async move {
             let mut tunnel = asked.open();
             tunnel.send(b"half of it").await;
@@ -224,6 +224,24 @@ fn r47_a_reset_is_no_end_whatever_its_reason() {
         assert!(child.stderr().contains(&format!("RST_STREAM {reason:?}")), "{}", child.stderr());
         proxy.done();
     }
+}
+
+#[test]
+fn no_error_behind_the_end_means_that_no_more_is_wanted() {
+    let proxy = Http2Proxy::start(async |asked: Asked| {
+        let mut tunnel = asked.open();
+        tunnel.send(&noise(BIG, 1)).await;
+        tunnel.end();
+        // h2 sends NO_ERROR behind the end, as nobody reads what comes.
+    });
+    let finished = finish(&mut connect(&proxy), &noise(300_000, 2), 3 * LIMIT).exits(0);
+    assert_same(&finished.stdout, &noise(BIG, 1));
+    // Whoever has more to say than that is not kept for ever.
+    let mut child = Running::start(connect(&proxy).stdin(Stdio::piped()).stdout(Stdio::null()));
+    let mut stdin = child.take_stdin();
+    while std::io::Write::write_all(&mut stdin, &[7; 4096]).is_ok() {}
+    assert_eq!(child.wait(LIMIT), Some(0), "{}", child.stderr());
+    proxy.done();
 }
 
 #[test]

@@ -183,6 +183,24 @@ fn r47_resets_go_through_in_both_directions() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_gets_all_although_the_proxy_wants_no_more() {
+    let proxy = Http2Proxy::start(async |asked: Asked| {
+        let mut tunnel = asked.open();
+        tunnel.send(&noise(4 << 20, 1)).await;
+        tunnel.end();
+    });
+    let (running, port) = forward(&proxy, &[]);
+    let mut client = Conn::to(port);
+    assert_same(&client.read_exact(1000), &noise(4 << 20, 1)[..1000]);
+    // As TLS does, it says goodbye before it has read everything.
+    client.send("goodbye");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    client.send("goodbye");
+    assert_same(&client.read_to_end(), &noise(4 << 20, 1)[1000..]);
+    assert!(!running.stderr().contains("took no more"), "{}", running.stderr());
+}
+
+#[test]
 fn r48_tunnels_that_nobody_reads_do_not_stop_the_others() {
     const PIECE: usize = 1 << 20;
     let sent = Arc::new(AtomicUsize::new(0));

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -17,12 +17,18 @@ use h2::{Reason, RecvStream, SendStream};
 use super::Lease;
 use crate::net::channel::Channel;
 
+/// Bytes that may still be written when the peer has said that it wants no more. Whoever writes more
+/// than that learns of it.
+const MAX_WASTED: usize = 1024 * 1024;
+
 /// A tunnel that is a stream.
 pub struct Tunnelled {
     sending: Mutex<SendStream<Bytes>>,
     receiving: Mutex<Receiving>,
     finished: AtomicBool,
     reset: AtomicBool,
+    /// Bytes that nobody wanted.
+    wasted: AtomicUsize,
     lease: Lease,
 }
 
@@ -41,6 +47,17 @@ enum End {
     Headers,
 }
 
+impl End {
+    /// NO_ERROR comes behind END_STREAM alone (RFC 9113 §8.1), and where both came together h2 tells
+    /// of the second.
+    fn of(error: h2::Error) -> Self {
+        match error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) {
+            true => Self::Orderly,
+            false => Self::Failed(error),
+        }
+    }
+}
+
 impl Tunnelled {
     /// Of a stream whose heads have been exchanged.
     pub fn new(sending: SendStream<Bytes>, stream: RecvStream, lease: Lease) -> Self {
@@ -49,6 +66,7 @@ impl Tunnelled {
             receiving: Mutex::new(Receiving { stream, held: Bytes::new(), end: None }),
             finished: AtomicBool::new(false),
             reset: AtomicBool::new(false),
+            wasted: AtomicUsize::new(0),
             lease,
         }
     }
@@ -75,13 +93,21 @@ impl Tunnelled {
             }
             match ready!(sending.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
+                Some(Err(_)) | None if self.wastes(&mut sending) => return Poll::Ready(Ok(())),
                 Some(Err(_)) | None => return Poll::Ready(Err(self.unwanted(&mut sending))),
             }
         }
     }
 
-    /// Why nothing can be sent any more. A peer that has what it wanted says so without an error
-    /// (RFC 9113 §8.1).
+    /// Whether what is written goes nowhere: a server that has answered, and needs no more for it,
+    /// says so by NO_ERROR (RFC 9113 §8.1; nghttpx at the end of each tunnel). That is no reset: who
+    /// passed one on would take from the client what it has not read yet.
+    fn wastes(&self, sending: &mut SendStream<Bytes>) -> bool {
+        let reset = sending.poll_reset(&mut Context::from_waker(Waker::noop()));
+        matches!(reset, Poll::Ready(Ok(Reason::NO_ERROR))) && self.wasted.load(Ordering::Relaxed) < MAX_WASTED
+    }
+
+    /// Why nothing can be sent any more.
     fn unwanted(&self, sending: &mut SendStream<Bytes>) -> io::Error {
         match sending.poll_reset(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(reason @ (Reason::NO_ERROR | Reason::CANCEL))) => {
@@ -96,7 +122,7 @@ impl Tunnelled {
     fn reset_by(&self, reason: Reason) -> io::Error {
         match reason {
             // It is torn down, and nothing is said of its end.
-            Reason::NO_ERROR | Reason::CANCEL => {
+            Reason::CANCEL => {
                 io::Error::new(io::ErrorKind::UnexpectedEof, format!("{}, without an end", reset(reason)))
             }
             _ => io::Error::new(io::ErrorKind::ConnectionReset, reset(reason)),
@@ -132,14 +158,14 @@ impl Receiving {
         while self.held.is_empty() && self.end.is_none() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(bytes)) => self.held = bytes,
-                Some(Err(error)) => self.end = Some(End::Failed(error)),
+                Some(Err(error)) => self.end = Some(End::of(error)),
                 None => {
                     // RFC 9113 §8.5: no frame but DATA may follow; trailers are HEADERS.
                     let trailers = self.stream.poll_trailers(cx);
                     self.end = Some(match ready!(trailers) {
                         Ok(None) => End::Orderly,
                         Ok(Some(_)) => End::Headers,
-                        Err(error) => End::Failed(error),
+                        Err(error) => End::of(error),
                     });
                 }
             }
@@ -200,6 +226,10 @@ impl Channel for Tunnelled {
         sending.reserve_capacity(0);
         match sent {
             Ok(()) => Ok(some),
+            Err(_) if self.wastes(&mut sending) => {
+                self.wasted.fetch_add(bytes.len(), Ordering::Relaxed);
+                Ok(bytes.len())
+            }
             Err(_) => Err(self.unwanted(&mut sending)),
         }
     }
@@ -221,6 +251,7 @@ impl Channel for Tunnelled {
         Box::pin(std::future::poll_fn(|cx| {
             let reset = ready!(self.sending().poll_reset(cx));
             Poll::Ready(match reset {
+                Ok(Reason::NO_ERROR) => return Poll::Pending,
                 Ok(reason) => self.reset_by(reason),
                 Err(error) => self.failed(&error),
             })

@@ -58,6 +58,8 @@ impl Nghttpx {
             "--http2-proxy",
             "--workers=1",
             "--no-ocsp",
+            // To Squid; 8 for one host, unless told.
+            "--backend-connections-per-host=1000",
             &format!("--frontend=127.0.0.1,{port}{clear}"),
             &format!("--backend=127.0.0.1,{}", self.squid.port()),
             &format!("--accesslog-file={at}/requests"),

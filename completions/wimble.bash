@@ -56,7 +56,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__check)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -72,6 +72,10 @@ _wimble() {
                     ;;
                 -x)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-http-version)
+                    COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
                     return 0
                     ;;
                 --proxy-header)
@@ -300,7 +304,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__connect)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -316,6 +320,10 @@ _wimble() {
                     ;;
                 -x)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-http-version)
+                    COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
                     return 0
                     ;;
                 --proxy-header)
@@ -453,7 +461,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__forward)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -469,6 +477,10 @@ _wimble() {
                     ;;
                 -x)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-http-version)
+                    COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
                     return 0
                     ;;
                 --proxy-header)

@@ -38,6 +38,10 @@ complete -c wimble -n "__fish_wimble_needs_command" -f -a "completions" -d 'Prin
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
+1.0\t'HTTP/1.0, for old proxies'
+1.1\t'HTTP/1.1'
+2\t'HTTP/2: in forward, tunnels share connections'"
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -71,6 +75,10 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -s h -l help -d '
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
+1.0\t'HTTP/1.0, for old proxies'
+1.1\t'HTTP/1.1'
+2\t'HTTP/2: in forward, tunnels share connections'"
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -106,6 +114,10 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -s h -l help -d '
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
+1.0\t'HTTP/1.0, for old proxies'
+1.1\t'HTTP/1.1'
+2\t'HTTP/2: in forward, tunnels share connections'"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F

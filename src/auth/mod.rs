@@ -40,6 +40,11 @@ impl Credentials {
         self.0.expose()
     }
 
+    /// Whether they are of a scheme that [is bound](Scheme::is_bound) to a connection.
+    pub fn are_bound(&self) -> bool {
+        Scheme::ALL.iter().any(|known| known.is_bound() && known.name() == self.scheme())
+    }
+
     /// The scheme's name: the first word, and no secret.
     pub fn scheme(&self) -> &str {
         self.expose().split(' ').next().unwrap_or_default()
@@ -77,6 +82,18 @@ impl Scheme {
         Self::Ntlm,
         Self::Basic,
     ];
+
+    /// Whether its messages are bound to one connection, and so have no meaning in HTTP/2, where
+    /// requests share it (RFC 4559 §6).
+    pub fn is_bound(self) -> bool {
+        match self {
+            #[cfg(feature = "negotiate")]
+            Self::Negotiate => true,
+            #[cfg(feature = "ntlm")]
+            Self::Ntlm => true,
+            Self::Digest | Self::Basic => false,
+        }
+    }
 
     /// Its name on the wire.
     pub fn name(self) -> &'static str {

@@ -14,6 +14,7 @@ use crate::front::Pattern;
 use crate::mode::Place;
 use crate::net::ending::HalfClose;
 use crate::starttls::Protocol;
+use crate::tunnel::Http;
 
 /// What was typed.
 #[derive(Debug)]
@@ -405,6 +406,11 @@ pub(super) struct ProxyArgs {
     #[arg(short = 'x', long, value_name = "URL", help_heading = "Proxy", value_hint = ValueHint::Url)]
     pub(super) proxy: Vec<String>,
 
+    /// The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on
+    /// http:// is HTTP/2 at once, without asking
+    #[arg(long, value_name = "VERSION", default_value = "auto", help_heading = "Proxy")]
+    pub(super) proxy_http_version: HttpVersion,
+
     /// Add a header to the CONNECT request; repeatable
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
     pub(super) proxy_header: Vec<String>,
@@ -499,6 +505,7 @@ impl Default for ProxyArgs {
     fn default() -> Self {
         Self {
             proxy: Vec::new(),
+            proxy_http_version: HttpVersion::Auto,
             proxy_header: Vec::new(),
             user_agent: None,
             proxy_cacert: None,
@@ -542,6 +549,33 @@ pub(super) struct RelayArgs {
 impl Default for RelayArgs {
     fn default() -> Self {
         Self { half_close_delay: HalfClose::After(Duration::from_secs(1)), idle_timeout: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HttpVersion {
+    /// What the proxy chooses by ALPN; 1.1 on http://
+    Auto,
+    /// HTTP/1.0, for old proxies
+    #[value(name = "1.0")]
+    OnePointZero,
+    /// HTTP/1.1
+    #[value(name = "1.1")]
+    One,
+    /// HTTP/2: in forward, tunnels share connections
+    #[cfg(feature = "http2")]
+    #[value(name = "2")]
+    Two,
+}
+
+impl From<HttpVersion> for Http {
+    fn from(version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::Auto => Self::Auto,
+            HttpVersion::OnePointZero | HttpVersion::One => Self::One,
+            #[cfg(feature = "http2")]
+            HttpVersion::Two => Self::Two,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::net::bridge::BridgeError;
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::proto::head::Class;
+use crate::proto::http2::{Code, Http2Error};
 use crate::proto::socks::{Refusal, SocksError};
 use crate::tunnel::{Cause, Error, LookUpError, Stage};
 
@@ -76,6 +77,7 @@ impl Classified for Error {
             Cause::Unreachable(_) | Cause::Closed | Cause::Broken(_) => Kind::Unreachable,
             Cause::Tls { .. } => Kind::ProxyTls,
             Cause::Socks(error) => error.kind(),
+            Cause::Http2(error) => error.kind(),
             Cause::NoSocksLogin => Kind::Auth,
             Cause::Timeout(_) => Kind::Timeout,
             Cause::Nonsense(_) => Kind::Protocol,
@@ -105,6 +107,16 @@ impl Classified for SocksError {
             Self::Refused(Refusal::Four(_)) | Self::Unspeakable => Kind::Refused,
             Self::Nonsense(_) | Self::Truncated => Kind::Protocol,
             Self::Closed => Kind::Unreachable,
+        }
+    }
+}
+
+impl Classified for Http2Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotChosen | Self::NotHttp2(_) | Self::Broken(_) | Self::Handshake(_) => Kind::Protocol,
+            Self::Reset(Code::CONNECT_ERROR) => Kind::Gateway,
+            Self::Reset(_) | Self::GoAway(_) => Kind::Unreachable,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::net::bridge::BridgeError;
 use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
 use crate::proto::head::HeadError;
+use crate::proto::http2::{Code, Http2Error};
 use crate::proto::{HandshakeError, Refusal};
 use crate::tunnel::{self, Cause, Peer, Stage};
 
@@ -313,7 +314,7 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
             format!("{bytes} bytes of {target} were read with the proxy's answer, and a socket can't take them back"),
         )
         .hint("leave --fdpass and ProxyUseFdpass out: a bridge delivers them"),
-        ConnectError::NoSocket => told("--fdpass", "the tunnel is no bare socket: wimble itself has to speak TLS with the proxy".into())
+        ConnectError::NoSocket => told("--fdpass", "the tunnel is no bare socket: wimble itself has to speak TLS or HTTP/2 with the proxy".into())
             .hint("leave --fdpass and ProxyUseFdpass out: a bridge does it"),
         ConnectError::HandOver(error) => told("--fdpass", format!("the socket was not taken: {}", reason(error))),
         ConnectError::Bridge(BridgeError::OutputClosed) => return None,
@@ -385,6 +386,12 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
             let (why, detail) = nonsense(why);
             told(why).because(detail)
         }
+        Cause::Http2(error) => told(error.to_string()).because(match error {
+            Http2Error::NotChosen | Http2Error::NotHttp2(_) => Detail::NoHttp2,
+            Http2Error::Broken(_) | Http2Error::Handshake(_) => Detail::BadHttp,
+            Http2Error::Reset(Code::CONNECT_ERROR) => Detail::TargetUnreachable,
+            Http2Error::Reset(_) | Http2Error::GoAway(_) => Detail::StreamReset,
+        }),
         Cause::Refused(refusal) => told(status_line(refusal)).because(refusal_detail(refusal)),
         Cause::LookUp(why) => told(why.to_string()).because(Detail::LoginNotFound),
         Cause::Unauthenticated { why, attempts, refusal } => {

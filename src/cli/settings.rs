@@ -7,7 +7,9 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use super::args::{CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, ProxyArgs, RelayArgs, ServeArgs};
+use super::args::{
+    CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, HttpVersion, ProxyArgs, RelayArgs, ServeArgs,
+};
 use super::check::{Plan, Scope, Way};
 use super::credentials::{self, CredentialsError, Person};
 use super::explain::{Explanation, Origin};
@@ -336,10 +338,16 @@ fn proxy(
     let person = Person::new(variables, curtain);
     let tls = tls(args, &person)?;
     let logins = credentials::logins(args, &routes.proxy, variables, person)?;
+    let fields = RequestFields::new(user_agent.into_iter().chain(headers));
+    let old = args.proxy_http_version == HttpVersion::OnePointZero;
+    let fields = if old { fields.in_http_1_0() } else { fields };
     let config = tunnel::Config {
         names: Names::default(),
         dial: dial::Config { family, keepalive: Some(args.keepalive).filter(|time| !time.is_zero()) },
-        fields: RequestFields::new(user_agent.into_iter().chain(headers)),
+        fields,
+        http: args.proxy_http_version.into(),
+        #[cfg(feature = "http2")]
+        pool: tunnel::Pool::default(),
         tls,
         auth: if by_hand { auth::Policy::None } else { args.proxy_auth.into() },
         logins,

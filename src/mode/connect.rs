@@ -93,7 +93,11 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
         (Ok((early, Way::Socket(stream))), _) => (early, stream),
         (Ok((_, Way::Channel(_))), Carrier::Parent) => return Err(ConnectError::NoSocket),
         (Ok((early, Way::Channel(stream))), Carrier::Bridge(patience)) => {
-            let carried = runtime.block_on(carry(early, stream, patience));
+            let carried = runtime.block_on(async {
+                let carried = carry(early, stream, patience).await;
+                job.config.drain().await;
+                carried
+            });
             runtime.shutdown_background();
             return carried;
         }

@@ -131,6 +131,7 @@ pub(super) async fn serve(
     let most = bounds.max_connections.unwrap_or(files).min(u32::MAX as usize);
     let slots = Arc::new(Semaphore::new(most));
     let sessions = Arc::new(sessions);
+    let config = sessions.config.clone();
     let refused = |error| PlaceError { place: places[0].0.clone(), error };
     let mut stop = Stop::new().map_err(refused)?;
     // It outlives the accepting: what is open has the time of grace.
@@ -173,6 +174,7 @@ pub(super) async fn serve(
         () = tokio::time::sleep(bounds.grace) => tracing::debug!("the time of grace is over"),
         () = stop.wait() => {}
     }
+    config.drain().await;
     Ok(())
 }
 

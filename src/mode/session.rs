@@ -106,6 +106,7 @@ fn gateway_status(cause: &Cause) -> Status {
         | Cause::NoSocksLogin
         | Cause::Broken(_)
         | Cause::Nonsense(_)
+        | Cause::Http2(_)
         | Cause::Refused(_)
         | Cause::LookUp(_)
         | Cause::Unauthenticated { .. }

@@ -12,6 +12,8 @@ mod flow;
 #[cfg(feature = "negotiate")]
 pub mod gss;
 pub mod http1;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod listen;
 pub mod names;
 pub mod probe;

@@ -63,12 +63,19 @@ impl Excerpt {
         let state = match framing(head) {
             Framing::Length(length) => State::Data { left: length, then: After::End },
             Framing::Chunked => State::Size,
-            Framing::UntilClose => State::Data { left: u64::MAX, then: After::End },
+            Framing::UntilClose => return Self::of_stream(),
         };
-        Self {
-            discard: Discard { state, taken: 0, kept: Vec::new(), keep: MAX_EXCERPT },
-            buffer: BytesMut::new(),
-        }
+        Self::new(state)
+    }
+
+    /// Of a content that its stream delimits, as in HTTP/2.
+    pub fn of_stream() -> Self {
+        Self::new(State::Data { left: u64::MAX, then: After::End })
+    }
+
+    fn new(state: State) -> Self {
+        let discard = Discard { state, taken: 0, kept: Vec::new(), keep: MAX_EXCERPT };
+        Self { discard, buffer: BytesMut::new() }
     }
 
     /// Takes what was read; whether that is enough.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::head::{Class, ResponseHead, Status};
 use super::limits::{MAX_ATTEMPTS, MAX_INTERIM};
-use super::request::{self, RequestFields};
+use super::request::{self, Message, RequestFields};
 use crate::auth::{Challenges, Credentials};
 use crate::authority::Authority;
 
@@ -76,12 +76,22 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError::TooManyAttempts`].
     pub(super) fn request(&mut self) -> Result<Bytes, ExchangeError> {
+        let Message { target, fields, credentials } = self.message()?;
+        Ok(request::encode(target, fields, credentials))
+    }
+
+    /// The next request, as a message.
+    ///
+    /// # Errors
+    /// [`ExchangeError::TooManyAttempts`].
+    pub fn message(&mut self) -> Result<Message<'_>, ExchangeError> {
         if self.attempts == MAX_ATTEMPTS {
             return Err(ExchangeError::TooManyAttempts);
         }
         self.attempts += 1;
         self.interim = 0;
-        Ok(request::encode(&self.target, &self.fields, self.credentials.as_ref()))
+        let Self { target, fields, credentials, .. } = self;
+        Ok(Message { target, fields, credentials: credentials.as_ref() })
     }
 
     /// Judges a response.
@@ -125,6 +135,6 @@ pub fn explanations(head: &ResponseHead) -> Vec<(String, String)> {
 }
 
 /// The refusal that a final response other than 2xx is.
-pub(super) fn refusal(head: &ResponseHead, challenges: Challenges) -> Refusal {
+pub fn refusal(head: &ResponseHead, challenges: Challenges) -> Refusal {
     Refusal { status: head.status, reason: head.reason.clone(), challenges, explanations: explanations(head) }
 }

@@ -264,7 +264,7 @@ impl Handshake {
             };
         };
         let _head = self.buffer.split_to(length);
-        head::log(&head);
+        head::log(&head, if head.http_1_0 { "1.0" } else { "1.1" });
         match self.exchange.response(&head)? {
             Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),
             Verdict::Open => {

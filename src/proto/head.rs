@@ -9,9 +9,8 @@ use bytes::Bytes;
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_QUOTE};
 
 /// The lines of a response, for `-vv`.
-pub(super) fn log(head: &ResponseHead) {
+pub(crate) fn log(head: &ResponseHead, version: &str) {
     if tracing::enabled!(tracing::Level::TRACE) {
-        let version = if head.http_1_0 { "1.0" } else { "1.1" };
         tracing::trace!("< HTTP/{version} {} {}", head.status, head.reason);
         for (name, value) in &head.fields {
             tracing::trace!("< {name}: {value}");

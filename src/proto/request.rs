@@ -20,7 +20,7 @@ pub struct Field {
 /// A value that may be a secret does not show.
 impl fmt::Debug for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = if is_harmless(&self.name) { &self.value } else { "[redacted]" };
+        let value = if self.is_sensitive() { "[redacted]" } else { &self.value };
         write!(f, "{}: {value}", self.name)
     }
 }
@@ -66,6 +66,21 @@ impl Field {
 }
 
 impl Field {
+    /// What it is called, as it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it says.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether its value may be a secret.
+    pub fn is_sensitive(&self) -> bool {
+        !is_harmless(&self.name)
+    }
+
     /// Whether it has this name, which is the same in either case (RFC 9110 §5.1).
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -83,13 +98,64 @@ impl std::str::FromStr for Field {
 
 /// What a CONNECT request carries beside its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestFields(Vec<Field>);
+pub struct RequestFields {
+    fields: Vec<Field>,
+    http_1_0: bool,
+}
 
 impl RequestFields {
     /// In the order they are sent.
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
-        Self(fields.into_iter().collect())
+        Self { fields: fields.into_iter().collect(), http_1_0: false }
     }
+
+    /// For requests that say HTTP/1.0, which old proxies want.
+    pub fn in_http_1_0(self) -> Self {
+        Self { http_1_0: true, ..self }
+    }
+
+    /// The version that a request says, where it is text.
+    pub fn version(&self) -> Version {
+        if self.http_1_0 { Version::Http10 } else { Version::Http11 }
+    }
+
+    /// In the order they are sent.
+    pub fn iter(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter()
+    }
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Version {
+    /// Its number.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+}
+
+/// A request as a message: what a version that is not text makes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// What the tunnel shall reach.
+    pub target: &'a Authority,
+    /// What goes into Proxy-Authorization.
+    pub credentials: Option<&'a Credentials>,
+    /// Everything else.
+    pub fields: &'a RequestFields,
 }
 
 /// Writes a CONNECT request: no content, no Content-Length, no Transfer-Encoding (RFC 9110
@@ -101,12 +167,12 @@ pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Op
         head.put_slice(b"\r\n");
     };
     let target = target.to_string();
-    line(["CONNECT ", &target, " HTTP/1.1"]);
+    line(["CONNECT ", &target, if fields.http_1_0 { " HTTP/1.0" } else { " HTTP/1.1" }]);
     line(["Host: ", &target, ""]);
     if let Some(credentials) = credentials {
         line(["Proxy-Authorization: ", credentials.expose(), ""]);
     }
-    for field in &fields.0 {
+    for field in &fields.fields {
         line([&field.name, ": ", &field.value]);
     }
     line(["", "", ""]);
@@ -114,7 +180,7 @@ pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Op
 }
 
 /// The lines of a request, for `-vv`: the values of fields that may hold a secret are masked.
-pub(super) fn log(head: &[u8]) {
+pub(crate) fn log(head: &[u8]) {
     if tracing::enabled!(tracing::Level::TRACE) {
         for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {
             match line.split_once(": ") {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Stage;
 use crate::auth::{Attempt, GiveUp};
 use crate::authority::Authority;
+use crate::proto::http2::Http2Error;
 use crate::proto::socks::SocksError;
 use crate::proto::{HandshakeError, Refusal};
 
@@ -77,6 +78,9 @@ pub enum Cause {
     /// What the proxy said is not an answer.
     #[error("not an answer")]
     Nonsense(#[source] HandshakeError),
+    /// HTTP/2: there is no answer, or nothing that is HTTP/2.
+    #[error("no answer over HTTP/2")]
+    Http2(#[source] Http2Error),
     /// The proxy said no.
     #[error("refused with {}", .0.status)]
     Refused(Box<Refusal>),

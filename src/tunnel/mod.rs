@@ -6,9 +6,13 @@
 
 mod authentication;
 mod error;
+#[cfg(feature = "http2")]
+mod http2;
 #[cfg(feature = "negotiate")]
 mod kerberos;
 mod logins;
+#[cfg(feature = "http2")]
+mod pool;
 mod socks;
 mod spare;
 mod stage;
@@ -25,6 +29,8 @@ use tokio::time::Instant;
 
 pub use error::{Cause, Error, LookUpError, Peer};
 pub use logins::{Ask, Logins, LookUp, Question};
+#[cfg(feature = "http2")]
+pub use pool::Pool;
 pub use spare::{Keep, Spares};
 pub use stage::{Facts, Observer, Stage};
 
@@ -50,6 +56,11 @@ pub struct Config {
     pub names: Names,
     /// What the requests carry beside the target.
     pub fields: RequestFields,
+    /// Which HTTP is spoken to proxies; which HTTP/1 is a matter of `fields`.
+    pub http: Http,
+    /// The connections that tunnels share.
+    #[cfg(feature = "http2")]
+    pub pool: Pool,
     /// How TLS is spoken to proxies.
     pub tls: trust::Tls,
     /// Which schemes may be used.
@@ -64,6 +75,31 @@ pub struct Config {
     pub proxy_timeout: Duration,
 }
 
+/// Which HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http {
+    /// What the proxy chooses by ALPN; in the clear HTTP/1.
+    #[default]
+    Auto,
+    /// HTTP/1.
+    One,
+    /// HTTP/2, in the clear with prior knowledge (RFC 9113 §3.3).
+    #[cfg(feature = "http2")]
+    Two,
+}
+
+impl Config {
+    /// Lets the connections that tunnels have shared say their last words, for a second at most.
+    /// To be called before their runtime is gone.
+    pub async fn drain(&self) {
+        #[cfg(feature = "http2")]
+        self.pool.drain().await;
+    }
+}
+
+/// What ALPN offers where HTTP/2 is of no use.
+const HTTP_1: &[&[u8]] = &[b"http/1.1"];
+
 /// How long a refusal's content may take.
 const CONTENT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -75,6 +111,9 @@ impl Default for Config {
             dial: dial::Config { keepalive: Some(Duration::from_secs(60)), ..dial::Config::default() },
             names: Names::default(),
             fields: RequestFields::default(),
+            http: Http::default(),
+            #[cfg(feature = "http2")]
+            pool: Pool::default(),
             tls: trust::Tls::default(),
             auth: auth::Policy::default(),
             logins: Logins::default(),
@@ -142,21 +181,25 @@ async fn through(
         return Err(Error { stage: Stage::Resolve, peer, cause: Cause::Closed });
     };
     let peer = Peer::Proxy(proxy.authority.clone());
-    let stream = Some(reach(proxy, nearer, config, observer).await?);
-    let mut ladder = Ladder { target, proxy, nearer, peer, config, observer, stream };
+    let mut ladder = Ladder { target, proxy, nearer, peer, config, observer, stream: None };
     match proxy.protocol {
         Protocol::Http | Protocol::Https => ladder.connect().await,
-        Protocol::Socks4 | Protocol::Socks5 => ladder.socks().await,
+        Protocol::Socks4 | Protocol::Socks5 => {
+            ladder.reach().await?;
+            ladder.socks().await
+        }
     }
 }
 
-/// A connection to a proxy, TLS included: dialled, or a tunnel through the proxies before it.
+/// A connection to a proxy, TLS included: dialled, or a tunnel through the proxies before it. Of
+/// what TLS offers by ALPN, the proxy has chosen what is told beside it.
 async fn reach(
     proxy: &ProxyUri,
     nearer: &[ProxyUri],
     config: &Config,
     observer: &mut (dyn Observer + Send),
-) -> Result<Stream, Error> {
+    offer: &[&[u8]],
+) -> Result<(Stream, Option<Vec<u8>>), Error> {
     let peer = Peer::Proxy(proxy.authority.clone());
     let began = Instant::now();
     if proxy.protocol == Protocol::Https {
@@ -170,7 +213,7 @@ async fn reach(
         stream.preceded_by(early)
     };
     if proxy.protocol != Protocol::Https {
-        return Ok(stream);
+        return Ok((stream, None));
     }
     // Behind another proxy the time begins when that has been passed.
     let deadline = if nearer.is_empty() { began } else { Instant::now() } + config.connect_timeout;
@@ -182,13 +225,13 @@ async fn reach(
     if let Some(watch) = &watch {
         observer.learnt(Facts::Securing { watch });
     }
-    let secured =
-        tokio::time::timeout_at(deadline, config.tls.secure(stream, name, &["http/1.1"], watch.as_ref()))
-            .await
-            .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
-            .map_err(|NotSecured { error, first, .. }| failed(Cause::Tls { error, first }))?;
+    let secured = tokio::time::timeout_at(deadline, config.tls.secure(stream, name, offer, watch.as_ref()))
+        .await
+        .map_err(|_| failed(Cause::Timeout(config.connect_timeout)))?
+        .map_err(|NotSecured { error, first, .. }| failed(Cause::Tls { error, first }))?;
     tracing::debug!("TLS with {} stands", proxy.authority);
-    Ok(Stream::Channel(Box::new(secured)))
+    let chosen = secured.protocol();
+    Ok((Stream::Channel(Box::new(secured)), chosen))
 }
 
 /// [`through`], for itself: a future can't be a part of itself but in a box.
@@ -265,6 +308,10 @@ struct Ladder<'a> {
 
 impl Ladder<'_> {
     async fn connect(&mut self) -> Result<Tunnel, Error> {
+        #[cfg(feature = "http2")]
+        let place = self.place().await?;
+        #[cfg(not(feature = "http2"))]
+        self.reach().await?;
         self.observer.entered(Stage::Connect, &self.proxy.authority);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
         let (config, proxy) = (self.config, self.proxy);
@@ -277,6 +324,15 @@ impl Ladder<'_> {
         if let Some(credentials) = &unasked {
             self.observer.learnt(Facts::Authorized { scheme: credentials.scheme() });
         }
+        #[cfg(feature = "http2")]
+        let (mut authentication, unasked) = match place {
+            None => (authentication, unasked),
+            Some(place) => match self.ask(place, authentication, unasked).await? {
+                http2::Asked::Open(tunnel) => return Ok(tunnel),
+                http2::Asked::Http1(authentication, credentials) => (*authentication, credentials),
+            },
+        };
+        self.observer.learnt(Facts::Speaks { version: config.fields.version() });
         let mut handshake = Handshake::new(self.target.clone(), config.fields.clone(), unasked);
         loop {
             let stopped = match self.advance(&mut handshake, authentication.deadline).await? {
@@ -324,6 +380,13 @@ impl Ladder<'_> {
         }
     }
 
+    /// Connects to the proxy, to speak anything but HTTP/2.
+    async fn reach(&mut self) -> Result<(), Error> {
+        let (stream, _) = reach(self.proxy, self.nearer, self.config, self.observer, HTTP_1).await?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
     /// Drives the handshake, over a new connection where it wants one.
     async fn advance(&mut self, handshake: &mut Handshake, deadline: Instant) -> Result<Step, Error> {
         let late = || Error {
@@ -337,8 +400,8 @@ impl Ladder<'_> {
                 tracing::debug!("the proxy closed the connection, making another");
                 self.observer.learnt(Facts::Reconnected);
                 let mut nobody = ();
-                let reached = reach(self.proxy, self.nearer, self.config, &mut nobody);
-                tokio::time::timeout_at(deadline, reached).await.map_err(|_| late())??
+                let reached = reach(self.proxy, self.nearer, self.config, &mut nobody, HTTP_1);
+                tokio::time::timeout_at(deadline, reached).await.map_err(|_| late())??.0
             }
         };
         let driven = tokio::time::timeout_at(deadline, http1::drive(handshake, &mut stream)).await;

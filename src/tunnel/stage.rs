@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::authority::Authority;
 use crate::net::tls::Watch;
-use crate::proto::{Refusal, ResponseHead};
+use crate::proto::{Refusal, ResponseHead, Version};
 
 /// A stage on the way to the target, in the order they are climbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +56,11 @@ pub enum Facts<'a> {
         stream: &'a TcpStream,
         /// Those that were tried in vain, with the error where there was one.
         losers: &'a [(SocketAddr, Option<io::Error>)],
+    },
+    /// The request is HTTP of this version.
+    Speaks {
+        /// Which one.
+        version: Version,
     },
     /// The request goes out with credentials of this scheme.
     Authorized {

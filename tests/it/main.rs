@@ -17,6 +17,10 @@ mod fdpass;
 mod forward;
 mod forward_resets;
 mod forward_unix;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(feature = "http2")]
+mod http2_shared;
 mod proxy_tls;
 mod quirks;
 mod quirks_auth;
@@ -40,5 +44,7 @@ mod check_starttls;
 mod check_tls;
 mod client_key;
 mod curl;
+#[cfg(feature = "http2")]
+mod http2_real;
 mod ssh;
 mod ways;

@@ -15,7 +15,7 @@ const SESSION: Duration = Duration::from_secs(60);
 
 /// curl through a forward, and ssh with a ProxyCommand, through these.
 #[track_caller]
-fn curl_and_ssh_work_through(options: &[&str], pki: &Pki) {
+pub(crate) fn curl_and_ssh_work_through(options: &[&str], pki: &Pki) {
     let server = pki.server(Leaf::Good);
     curl_works_through(options, pki, &server);
     let sshd = Sshd::start();

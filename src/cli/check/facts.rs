@@ -8,6 +8,7 @@ use super::failure::problem;
 use crate::mode::check::{
     CertificateFacts, Ended, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
+use crate::proto::Version;
 use crate::tunnel::Stage;
 
 /// A name and what there is to say; a line without a name goes on with the one before.
@@ -22,7 +23,10 @@ pub(super) fn in_short(report: &Report, stage: &StageReport) -> String {
         }
         Stage::Tcp => stage.address.map(|address| address.to_string()).unwrap_or_default(),
         Stage::Connect => match stage.exchanges.last() {
-            Some(Exchange { status, reason, .. }) => format!("{status} {reason}"),
+            Some(Exchange { status, reason, .. }) => {
+                let version = if stage.version == Some(Version::Http2) { "over HTTP/2" } else { "" };
+                format!("{} {version}", format!("{status} {reason}").trim_end()).trim_end().to_owned()
+            }
             // SOCKS has no words for it.
             None if stage.status == StageStatus::Ok => "granted".into(),
             None => String::new(),
@@ -165,7 +169,7 @@ fn words(exchange: &Exchange, before: Option<&Exchange>) -> String {
     } else {
         words.push_str("without credentials: ");
     }
-    words.push_str(&format!("{} {}", exchange.status, exchange.reason));
+    words.push_str(format!("{} {}", exchange.status, exchange.reason).trim_end());
     if !exchange.offered.is_empty() {
         words.push_str(&format!("; offers {}", exchange.offered.join(", ")));
     }

@@ -120,6 +120,9 @@ fn stage(stage: &StageReport) -> Value {
     if let Some(proxys) = &stage.tls {
         value["tls"] = tls(proxys);
     }
+    if let Some(version) = stage.version {
+        value["http_version"] = json!(version.number());
+    }
     if let Some(last) = stage.exchanges.last() {
         value["http_status"] = json!(last.status.code());
         value["reason"] = json!(last.reason);

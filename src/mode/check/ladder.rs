@@ -9,8 +9,8 @@ use crate::auth::Challenges;
 use crate::authority::Authority;
 use crate::net::tcp_info::{TcpInfo, tcp_info};
 use crate::net::tls::{Seen, Watch};
-use crate::proto::Status;
 use crate::proto::exchange::explanations;
+use crate::proto::{Status, Version};
 use crate::tunnel::{Facts, Observer, Stage};
 
 /// What became of a stage.
@@ -45,6 +45,8 @@ pub struct StageReport {
     pub tcp: Option<TcpInfo>,
     /// What was learnt of the proxy's TLS (`proxy-tls`).
     pub tls: Option<TlsReport>,
+    /// Which HTTP the last request was (`connect`).
+    pub version: Option<Version>,
     /// Every request and its answer, the last one final (`connect`).
     pub exchanges: Vec<Exchange>,
     /// The words of the page that came with a refusal (`connect`); not escaped.
@@ -80,6 +82,7 @@ impl StageReport {
             losers: Vec::new(),
             tcp: None,
             tls: None,
+            version: None,
             exchanges: Vec::new(),
             content: None,
         }
@@ -164,6 +167,7 @@ impl Observer for Ladder {
             }
             Facts::Content { .. } => self.since = None,
             Facts::Resolved { .. }
+            | Facts::Speaks { .. }
             | Facts::Authorized { .. }
             | Facts::Reconnected
             | Facts::Securing { .. }
@@ -191,6 +195,7 @@ impl Observer for Ladder {
                     losers.iter().map(|(at, why)| (*at, why.as_ref().map(ToString::to_string))).collect();
                 stage.tcp = tcp_info(stream);
             }
+            Facts::Speaks { version } => stage.version = Some(version),
             Facts::Authorized { scheme: sent } => *scheme = Some(sent.to_owned()),
             Facts::Reconnected => *connection += 1,
             Facts::Securing { watch } => watches.push((place, watch.clone())),

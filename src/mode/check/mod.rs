@@ -249,6 +249,9 @@ async fn walk(
     if job.lookups == Lookups::Each {
         config.names = Names::default();
     }
+    // Each check climbs every stage.
+    #[cfg(feature = "http2")]
+    let config = tunnel::Config { pool: tunnel::Pool::default(), ..config };
     let tunnel = tunnel::open(target, route, &config, ladder).await?;
     // The stage ends with the answer, whatever is done in the tunnel then.
     ladder.leave();

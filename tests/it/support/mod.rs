@@ -17,6 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, setsid}
 
 use proxy::ScriptedProxy;
 
+#[cfg(feature = "http2")]
+pub(crate) mod http2;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 

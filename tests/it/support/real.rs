@@ -17,6 +17,7 @@ use super::closed_port;
 use process::{Process, open_dir};
 
 pub(crate) use kerberos::Kdc;
+pub(crate) use nghttpx::Nghttpx;
 pub(crate) use process::{run, soon, tool};
 pub(crate) use samba::{NTLM_PASSWORD, NTLM_USER, Samba};
 pub(crate) use sshd::Sshd;
@@ -24,6 +25,7 @@ pub(crate) use target::Target;
 pub(crate) use way::Way;
 
 mod kerberos;
+mod nghttpx;
 mod process;
 mod samba;
 mod sshd;
@@ -113,6 +115,10 @@ impl Proxy {
     pub(crate) fn start_again(&mut self) {
         let started = (0..ATTEMPTS).any(|_| self.launch());
         assert!(started, "{:?} does not start again on port {}:\n{}", self.software, self.port, self.log());
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// `http://127.0.0.1:PORT`

@@ -49,6 +49,10 @@ impl Process {
         (!ended).then_some(process)
     }
 
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     pub(super) fn killed_at_once(mut self, shared_memory: String) -> Self {
         self.kill_at_once = Some(shared_memory);
         self

@@ -1,0 +1,395 @@
+//! The client's side of a connection: its beginning, asking for tunnels, and noticing its death.
+//!
+//! Drives `proto::Exchange` as `http1` drives the handshake, one stream for each request. Refuses
+//! to know when a connection is shared, and what a refusal means for the next request.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, Reason};
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
+use crate::net::stream::Stream;
+use crate::proto::exchange::{Exchange, Verdict};
+use crate::proto::head::{self, HeadError, ResponseHead, Status};
+use crate::proto::http2::{Code, Http2Error};
+use crate::proto::limits::{MAX_FIELDS, MAX_HEAD};
+use crate::proto::request::Message;
+use crate::proto::{HandshakeError, request};
+
+/// How long a peer may take for a ping, at most. A path over a satellite takes a second.
+const PONG: Duration = Duration::from_secs(15);
+
+/// How long a ping may take that goes with a request: whoever asks is waiting.
+const PONG_FOR_REQUEST: Duration = Duration::from_secs(5);
+
+/// A connection that was heard so lately needs no ping with a request.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Fields that belong to a connection of HTTP/1.1, and have no place in HTTP/2 (RFC 9113 §8.2.2).
+const OF_A_CONNECTION: [&str; 6] =
+    ["connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade"];
+
+/// What tunnels are asked for with. Clones ask over the same connection.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    sender: SendRequest<Bytes>,
+    connection: Connection,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The peer's SETTINGS have come.
+    settled: AtomicBool,
+    /// A request goes out.
+    asked: Notify,
+    /// Told when streams may be had that could not before.
+    freed: Arc<Notify>,
+    heard: Heard,
+}
+
+/// When the peer was last heard of.
+#[derive(Debug)]
+struct Heard {
+    began: Instant,
+    /// Milliseconds since then.
+    last: AtomicU64,
+}
+
+impl Heard {
+    fn now(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(since, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Instant {
+        self.began + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it means.
+    pub verdict: Verdict,
+    /// Its head.
+    pub head: ResponseHead,
+    /// The tunnel, or the content of a refusal.
+    pub stream: Tunnelled,
+}
+
+/// Begins a connection over `stream`. The future is the connection: it must be run for anything
+/// to move, and ends when nothing more is wanted of it, or it is dead. `freed` is told when a
+/// stream can be had again. Where it is silent for `probe` while there are tunnels, it is pinged.
+///
+/// # Errors
+/// The stream is broken.
+pub async fn begin(
+    stream: Stream,
+    freed: Arc<Notify>,
+    probe: Option<Duration>,
+) -> io::Result<(Requests, impl Future<Output = ()> + Send)> {
+    let heard = Heard { began: Instant::now(), last: AtomicU64::new(0) };
+    let shared = Shared { settled: AtomicBool::new(false), asked: Notify::new(), freed, heard };
+    let shared = Arc::new(shared);
+    let listened = Listened { stream, shared: shared.clone() };
+    let handshake = Builder::new()
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(MAX_HEAD as u32)
+        .initial_max_send_streams(MAX_STREAMS)
+        .handshake(listened);
+    let (sender, mut running) = handshake.await.map_err(io_error)?;
+    let connection = Connection::new(shared.freed.clone());
+    let requests = Requests { sender, connection: connection.clone(), shared: shared.clone() };
+    let pings = running.ping_pong().ok_or(io::ErrorKind::Unsupported)?;
+    Ok((requests, run(running, pings, connection, shared, probe)))
+}
+
+impl Requests {
+    /// A place for a stream, while the peer takes one more.
+    pub fn lease(&self) -> Option<Lease> {
+        // Before its SETTINGS have come nobody knows how many it takes. One must be worth a try.
+        let most = match self.shared.settled.load(Ordering::Acquire) {
+            true => self.sender.current_max_send_streams().min(MAX_STREAMS),
+            false => 1,
+        };
+        self.connection.lease(most)
+    }
+
+    /// Whether new streams can be begun: the peer has not said goodbye, and is not dead.
+    pub fn is_open(&self) -> bool {
+        let ready = self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        self.connection.cause().is_none() && !matches!(ready, Poll::Ready(Err(_)))
+    }
+
+    /// How many streams the peer takes, as far as is known.
+    pub fn limit(&self) -> Option<usize> {
+        let settled = self.shared.settled.load(Ordering::Acquire);
+        settled.then(|| self.sender.current_max_send_streams().min(MAX_STREAMS))
+    }
+
+    /// Asks once, on a stream of its own.
+    ///
+    /// # Errors
+    /// [`AskError`]; the deadline is the caller's.
+    pub async fn ask(&self, exchange: &mut Exchange, lease: Lease) -> Result<Answer, AskError> {
+        let request = encode(exchange.message().map_err(HandshakeError::from)?)?;
+        let mut sender = self.sender.clone();
+        let (mut response, sending) =
+            sender.send_request(request, false).map_err(|error| self.failed(&error))?;
+        self.shared.asked.notify_one();
+        loop {
+            let (head, receiving) = match poll_fn(|cx| poll_answer(&mut response, cx)).await {
+                Ok(Came::Interim(interim)) => (decode(&interim)?, None),
+                Ok(Came::Final(answer)) => (decode(&answer)?, Some(answer.into_body())),
+                Err(error) => return Err(self.failed(&error)),
+            };
+            head::log(&head, "2");
+            let verdict = exchange.response(&head).map_err(HandshakeError::from)?;
+            if let Some(receiving) = receiving {
+                let stream = Tunnelled::new(sending, receiving, lease);
+                return Ok(Answer { verdict, head, stream });
+            }
+        }
+    }
+
+    fn failed(&self, error: &h2::Error) -> AskError {
+        if let Some(cause) = self.connection.cause() {
+            return AskError::Broken(cause);
+        }
+        let settled = self.shared.settled.load(Ordering::Acquire);
+        match (error.get_io(), error.reason().map(code)) {
+            // What h2 calls the end of a connection that had streams.
+            (Some(io), _) if io.kind() == io::ErrorKind::BrokenPipe => HandshakeError::Closed.into(),
+            (Some(io), _) => AskError::Broken(io::Error::new(io.kind(), io.to_string())),
+            (None, Some(code)) => AskError::Http2(match (error.is_remote(), error.is_go_away()) {
+                (true, true) => Http2Error::GoAway(code),
+                (true, false) => Http2Error::Reset(code),
+                (false, _) if settled => Http2Error::Broken(code),
+                (false, _) => Http2Error::NotHttp2(code),
+            }),
+            (None, None) => AskError::Broken(io::Error::other(error.to_string())),
+        }
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// HTTP/2 says so, or what came is none.
+    #[error(transparent)]
+    Http2(#[from] Http2Error),
+    /// The connection broke.
+    #[error(transparent)]
+    Broken(io::Error),
+}
+
+impl From<HandshakeError> for AskError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Http2(error.into())
+    }
+}
+
+enum Came {
+    Interim(Response<()>),
+    Final(Response<h2::RecvStream>),
+}
+
+fn poll_answer(response: &mut ResponseFuture, cx: &mut Context<'_>) -> Poll<Result<Came, h2::Error>> {
+    if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+        return Poll::Ready(interim.map(Came::Interim));
+    }
+    Pin::new(response).poll(cx).map_ok(Came::Final)
+}
+
+/// RFC 9113 §8.5: `:method` and `:authority` alone.
+fn encode(Message { target, credentials, fields }: Message<'_>) -> Result<Request<()>, AskError> {
+    let invalid = |_| AskError::Broken(io::ErrorKind::InvalidInput.into());
+    let authority = target.to_string();
+    let uri = Uri::builder().authority(authority.as_str()).build().map_err(invalid)?;
+    let mut headers = HeaderMap::new();
+    let mut lines = vec![format!("CONNECT {authority} HTTP/2")];
+    let mut add = |name: &str, value: &str, sensitive: bool| {
+        let (Ok(name), Ok(mut header)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+            return Err(AskError::Broken(io::ErrorKind::InvalidInput.into()));
+        };
+        if !OF_A_CONNECTION.contains(&name.as_str()) {
+            lines.push(format!("{name}: {value}"));
+            header.set_sensitive(sensitive);
+            headers.append(name, header);
+        }
+        Ok(())
+    };
+    if let Some(credentials) = credentials {
+        add("proxy-authorization", credentials.expose(), true)?;
+    }
+    for field in fields.iter() {
+        add(field.name(), field.value(), field.is_sensitive())?;
+    }
+    request::log(lines.join("\n").as_bytes());
+    let mut request = Request::new(());
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The head, in the words of every version. There are no reason phrases in HTTP/2 (RFC 9113 §8.3.2).
+fn decode<T>(response: &Response<T>) -> Result<ResponseHead, HandshakeError> {
+    if response.headers().len() > MAX_FIELDS {
+        return Err(HeadError::TooManyFields.into());
+    }
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Ok(ResponseHead {
+        http_1_0: false,
+        status: Status::new(response.status().as_u16()),
+        reason: String::new(),
+        fields: response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+    })
+}
+
+/// Moves a connection until it is over.
+async fn run(
+    running: h2::client::Connection<Listened, Bytes>,
+    mut pings: PingPong,
+    connection: Connection,
+    shared: Arc<Shared>,
+    probe: Option<Duration>,
+) {
+    let mut running = Box::pin(running);
+    // The first one goes with the first request: behind its answer the peer's SETTINGS are known.
+    let mut pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| (Instant::now(), None));
+    let mut unmissed = Instant::now();
+    loop {
+        // Whatever is heard postpones it: a pong may come behind much that is on the way already.
+        let due = || match (pinged, probe) {
+            (Some((since, Some(patience))), _) => since.max(shared.heard.at()).checked_add(patience),
+            (None, Some(probe)) => unmissed.max(shared.heard.at()).checked_add(probe),
+            (Some((_, None)), _) | (None, None) => None,
+        };
+        let mut asked = pin!(shared.asked.notified());
+        tokio::select! {
+            over = &mut running => {
+                if let Err(error) = over {
+                    tracing::debug!("HTTP/2: {error}");
+                    if error.is_io() {
+                        connection.die(&io_error(error));
+                    }
+                }
+                break;
+            }
+            pong = poll_fn(|cx| pings.poll_pong(cx)), if pinged.is_some() => {
+                if pong.is_ok() {
+                    pinged = None;
+                    shared.settled.store(true, Ordering::Release);
+                    shared.freed.notify_waiters();
+                } else {
+                    // The connection is over, and tells so above.
+                    pinged = Some((Instant::now(), None));
+                }
+            }
+            () = at(due()) => match pinged {
+                _ if due().is_some_and(|due| due > Instant::now()) => {}
+                Some(_) => {
+                    connection.die(&io::Error::new(io::ErrorKind::TimedOut, "it does not answer pings"));
+                    break;
+                }
+                None if connection.streams() > 0 => {
+                    let patience = probe.unwrap_or(PONG).min(PONG);
+                    pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| (Instant::now(), Some(patience)));
+                }
+                // Nobody would miss it.
+                None => unmissed = Instant::now(),
+            },
+            () = &mut asked => {
+                if pinged.is_none() && shared.heard.at().elapsed() > FRESH {
+                    let sent = pings.send_ping(Ping::opaque()).is_ok();
+                    pinged = sent.then(|| (Instant::now(), Some(PONG_FOR_REQUEST)));
+                }
+            }
+        }
+    }
+    drop(running);
+    // Who waits for a stream of this one looks for another.
+    shared.freed.notify_waiters();
+}
+
+/// Sleeps until then; for ever, where there is no such moment.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A stream of which is noted when something came.
+#[derive(Debug)]
+struct Listened {
+    stream: Stream,
+    shared: Arc<Shared>,
+}
+
+impl AsyncRead for Listened {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.shared.heard.now();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Listened {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+fn code(reason: Reason) -> Code {
+    Code(reason.into())
+}
+
+fn io_error(error: h2::Error) -> io::Error {
+    let text = error.to_string();
+    error.into_io().unwrap_or_else(|| io::Error::other(text))
+}

@@ -1,0 +1,447 @@
+//! A stream of HTTP/2 as a channel: the same for the side that asked and the side that was asked.
+//!
+//! Knows what its ends mean (RFC 9113 §8.5): END_STREAM is a FIN, RST_STREAM a reset, and an end
+//! of the connection is a break. The peer's window reopens as bytes are read, not as they arrive.
+//! What is written waits in the connection's task, as it would in a socket's buffer.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf as _, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+
+use super::Lease;
+use crate::net::channel::Channel;
+
+/// Bytes that may still be written when the peer has said that it wants no more. Whoever writes more
+/// than that learns of it.
+const MAX_WASTED: usize = 1024 * 1024;
+
+/// A tunnel that is a stream.
+pub struct Tunnelled {
+    sending: Mutex<SendStream<Bytes>>,
+    receiving: Mutex<Receiving>,
+    finished: AtomicBool,
+    reset: AtomicBool,
+    /// Bytes that nobody wanted.
+    wasted: AtomicUsize,
+    lease: Lease,
+}
+
+struct Receiving {
+    stream: RecvStream,
+    /// Arrived, and not read to its end yet.
+    held: Bytes,
+    /// What comes behind that.
+    end: Option<End>,
+}
+
+enum End {
+    Orderly,
+    Failed(h2::Error),
+    /// HEADERS where only DATA has a place.
+    Headers,
+}
+
+impl End {
+    /// NO_ERROR comes behind END_STREAM alone (RFC 9113 §8.1), and where both came together h2 tells
+    /// of the second.
+    fn of(error: h2::Error) -> Self {
+        match error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) {
+            true => Self::Orderly,
+            false => Self::Failed(error),
+        }
+    }
+}
+
+impl Tunnelled {
+    /// Of a stream whose heads have been exchanged.
+    pub fn new(sending: SendStream<Bytes>, stream: RecvStream, lease: Lease) -> Self {
+        Self {
+            sending: Mutex::new(sending),
+            receiving: Mutex::new(Receiving { stream, held: Bytes::new(), end: None }),
+            finished: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            wasted: AtomicUsize::new(0),
+            lease,
+        }
+    }
+
+    fn sending(&self) -> MutexGuard<'_, SendStream<Bytes>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receiving(&self) -> MutexGuard<'_, Receiving> {
+        self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until at least a byte can be sent. More is reserved only when it is there to be sent:
+    /// what one stream holds of the connection's window the others lack.
+    fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sending = self.sending();
+        loop {
+            if self.finished.load(Ordering::Acquire) {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            sending.reserve_capacity(1);
+            if sending.capacity() > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(sending.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None if self.wastes(&mut sending) => return Poll::Ready(Ok(())),
+                Some(Err(_)) | None => return Poll::Ready(Err(self.unwanted(&mut sending))),
+            }
+        }
+    }
+
+    /// Whether what is written goes nowhere: a server that has answered, and needs no more for it,
+    /// says so by NO_ERROR (RFC 9113 §8.1; nghttpx at the end of each tunnel). That is no reset: who
+    /// passed one on would take from the client what it has not read yet.
+    fn wastes(&self, sending: &mut SendStream<Bytes>) -> bool {
+        let reset = sending.poll_reset(&mut Context::from_waker(Waker::noop()));
+        matches!(reset, Poll::Ready(Ok(Reason::NO_ERROR))) && self.wasted.load(Ordering::Relaxed) < MAX_WASTED
+    }
+
+    /// Why nothing can be sent any more.
+    fn unwanted(&self, sending: &mut SendStream<Bytes>) -> io::Error {
+        match sending.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(reason @ (Reason::NO_ERROR | Reason::CANCEL))) => {
+                io::Error::new(io::ErrorKind::BrokenPipe, reset(reason))
+            }
+            Poll::Ready(Ok(reason)) => self.reset_by(reason),
+            Poll::Ready(Err(error)) => self.failed(&error),
+            Poll::Pending => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+
+    fn reset_by(&self, reason: Reason) -> io::Error {
+        match reason {
+            // It is torn down, and nothing is said of its end.
+            Reason::CANCEL => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, format!("{}, without an end", reset(reason)))
+            }
+            _ => io::Error::new(io::ErrorKind::ConnectionReset, reset(reason)),
+        }
+    }
+
+    fn failed(&self, error: &h2::Error) -> io::Error {
+        if let Some(cause) = self.lease.connection().cause() {
+            return cause;
+        }
+        match (error.get_io(), error.reason()) {
+            // What h2 calls the end of a connection that had streams.
+            (Some(io), _) if io.kind() == io::ErrorKind::BrokenPipe => {
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the proxy closed the connection")
+            }
+            (Some(io), _) => io::Error::new(io.kind(), io.to_string()),
+            (None, Some(reason)) if error.is_reset() && error.is_remote() => self.reset_by(reason),
+            (None, Some(reason)) => {
+                io::Error::new(io::ErrorKind::ConnectionReset, format!("HTTP/2 broke: {reason:?}"))
+            }
+            (None, None) => io::Error::new(io::ErrorKind::ConnectionReset, error.to_string()),
+        }
+    }
+}
+
+fn reset(reason: Reason) -> String {
+    format!("RST_STREAM {reason:?}")
+}
+
+impl Receiving {
+    /// Waits for bytes, or what comes in their place.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.held.is_empty() && self.end.is_none() {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(bytes)) => self.held = bytes,
+                Some(Err(error)) => self.end = Some(End::of(error)),
+                None => {
+                    // RFC 9113 §8.5: no frame but DATA may follow; trailers are HEADERS.
+                    let trailers = self.stream.poll_trailers(cx);
+                    self.end = Some(match ready!(trailers) {
+                        Ok(None) => End::Orderly,
+                        Ok(Some(_)) => End::Headers,
+                        Err(error) => End::of(error),
+                    });
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Channel for Tunnelled {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.receiving().poll(cx).map(Ok)
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut receiving = self.receiving();
+        let mut read = 0;
+        while read < buffer.len() && receiving.poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            let some = receiving.held.len().min(buffer.len() - read);
+            if some == 0 {
+                // Only the end is left.
+                break;
+            }
+            receiving.held.copy_to_slice(&mut buffer[read..read + some]);
+            read += some;
+        }
+        if read > 0 {
+            // A stream that is closed by now has no window left.
+            let _closed = receiving.stream.flow_control().release_capacity(read);
+            return Ok(read);
+        }
+        match &receiving.end {
+            None => Err(io::ErrorKind::WouldBlock.into()),
+            Some(End::Orderly) => Ok(0),
+            Some(End::Failed(error)) => Err(self.failed(error)),
+            Some(End::Headers) => {
+                self.sending().send_reset(Reason::PROTOCOL_ERROR);
+                Err(io::Error::new(io::ErrorKind::InvalidData, "HEADERS inside the tunnel"))
+            }
+        }
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_capacity(cx)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if self.poll_capacity(&mut Context::from_waker(Waker::noop()))?.is_pending() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut sending = self.sending();
+        sending.reserve_capacity(bytes.len());
+        let some = sending.capacity().min(bytes.len());
+        let sent = sending.send_data(Bytes::copy_from_slice(&bytes[..some]), false);
+        // What it could not send at once it does not keep from the others.
+        sending.reserve_capacity(0);
+        match sent {
+            Ok(()) => Ok(some),
+            Err(_) if self.wastes(&mut sending) => {
+                self.wasted.fetch_add(bytes.len(), Ordering::Relaxed);
+                Ok(bytes.len())
+            }
+            Err(_) => Err(self.unwanted(&mut sending)),
+        }
+    }
+
+    /// The connection's task sends what was taken, whatever becomes of this.
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        if !self.finished.swap(true, Ordering::AcqRel) {
+            // A stream that is closed already needs no end.
+            let _closed = self.sending().send_data(Bytes::new(), true);
+        }
+        Ok(())
+    }
+
+    fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
+        Box::pin(std::future::poll_fn(|cx| {
+            let reset = ready!(self.sending().poll_reset(cx));
+            Poll::Ready(match reset {
+                Ok(Reason::NO_ERROR) => return Poll::Pending,
+                Ok(reason) => self.reset_by(reason),
+                Err(error) => self.failed(&error),
+            })
+        }))
+    }
+
+    fn reset_on_close(&self) {
+        self.reset.store(true, Ordering::Release);
+    }
+}
+
+/// RFC 9113 §8.5: a reset is a stream error of type CONNECT_ERROR. A close without one is an end,
+/// if the peer is done; else h2 says that nobody listens (CANCEL), and sends nothing more.
+impl Drop for Tunnelled {
+    fn drop(&mut self) {
+        if *self.reset.get_mut() {
+            self.sending().send_reset(Reason::CONNECT_ERROR);
+        } else {
+            let _closed = self.finish();
+        }
+    }
+}
+
+impl fmt::Debug for Tunnelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnelled").field("finished", &self.finished).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::super::{CONNECTION_WINDOW, Connection, STREAM_WINDOW};
+    use super::*;
+    use crate::net::stream::Stream;
+
+    /// Both ends of streams over one connection, as many as are asked for.
+    struct Pair {
+        sender: h2::client::SendRequest<Bytes>,
+        accepted: UnboundedReceiver<(h2::RecvStream, h2::server::SendResponse<Bytes>)>,
+        connections: [Connection; 2],
+    }
+
+    async fn pair() -> Pair {
+        let (near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(64 * 1024);
+        let (accept, accepted) = unbounded_channel();
+        tokio::spawn(async move {
+            let mut server = h2::server::Builder::new()
+                .initial_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .handshake(far)
+                .await
+                .expect("a preface");
+            while let Some(Ok((request, respond))) = server.accept().await {
+                accept.send((request.into_body(), respond)).expect("somebody waits");
+            }
+        });
+        let (sender, running) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(near)
+            .await
+            .expect("a connection");
+        tokio::spawn(running);
+        Pair { sender, accepted, connections: Default::default() }
+    }
+
+    impl Pair {
+        async fn streams(&mut self) -> [Stream; 2] {
+            let mut request = http::Request::new(());
+            *request.method_mut() = http::Method::CONNECT;
+            *request.uri_mut() = "host:22".parse().expect("an authority");
+            let (response, sending) = self.sender.send_request(request, false).expect("a stream");
+            let (receiving, mut respond) = self.accepted.recv().await.expect("a request");
+            let far = respond.send_response(http::Response::new(()), false).expect("an answer");
+            let near = response.await.expect("an answer").into_body();
+            let lease = |side: usize| self.connections[side].lease(usize::MAX).expect("a place");
+            [(sending, near, lease(0)), (far, receiving, lease(1))]
+                .map(|(sending, receiving, lease)| Tunnelled::new(sending, receiving, lease))
+                .map(|tunnelled| Stream::Channel(Box::new(tunnelled)))
+        }
+    }
+
+    async fn read(stream: &mut Stream, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).await.expect("bytes");
+        bytes
+    }
+
+    #[tokio::test]
+    async fn r46_each_direction_ends_alone() {
+        let [mut near, mut far] = pair().await.streams().await;
+        near.write_all(b"question").await.expect("taken");
+        near.shutdown().await.expect("an end");
+        let mut question = Vec::new();
+        far.read_to_end(&mut question).await.expect("an orderly end");
+        assert_eq!(question, b"question");
+        far.write_all(b"answer").await.expect("taken");
+        assert_eq!(read(&mut near, 6).await, b"answer");
+        far.shutdown().await.expect("an end");
+        assert_eq!(near.read(&mut [0]).await.expect("an orderly end"), 0);
+        let late = near.write(b"late").await.map_err(|error| error.kind());
+        assert_eq!(late, Err(io::ErrorKind::BrokenPipe));
+    }
+
+    #[tokio::test]
+    async fn r47_a_reset_is_an_error_and_no_end() {
+        let [near, mut far] = pair().await.streams().await;
+        near.reset_on_close();
+        drop(near);
+        let error = far.read(&mut [0]).await.expect_err("a reset");
+        assert_eq!(
+            (error.kind(), error.to_string()),
+            (io::ErrorKind::ConnectionReset, "RST_STREAM CONNECT_ERROR".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_close_before_the_peer_is_done_tells_that_nobody_listens() {
+        let [near, mut far] = pair().await.streams().await;
+        drop(near);
+        let error = far.read(&mut [0]).await.expect_err("torn down");
+        assert_eq!(
+            (error.kind(), error.to_string()),
+            (io::ErrorKind::UnexpectedEof, "RST_STREAM CANCEL, without an end".into())
+        );
+        let late = far.write(b"late").await.map_err(|error| error.kind());
+        assert_eq!(late, Err(io::ErrorKind::BrokenPipe));
+    }
+
+    #[tokio::test]
+    async fn a_close_when_the_peer_is_done_loses_nothing() {
+        let [near, mut far] = pair().await.streams().await;
+        let mut near = near;
+        far.shutdown().await.expect("an end");
+        assert_eq!(near.read(&mut [0]).await.expect("an orderly end"), 0);
+        near.write_all(&[7; 60_000]).await.expect("taken");
+        drop(near);
+        let mut rest = Vec::new();
+        far.read_to_end(&mut rest).await.expect("an orderly end");
+        assert_eq!(rest.len(), 60_000);
+    }
+
+    #[tokio::test]
+    async fn r48_the_window_reopens_as_bytes_are_read_and_no_sooner() {
+        let mut pair = pair().await;
+        let [mut slow, mut flooded] = pair.streams().await;
+        let flood = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let sent = flood.clone();
+        tokio::spawn(async move {
+            while let Ok(some) = flooded.write(&[7; 16 * 1024]).await {
+                sent.fetch_add(some, Ordering::Relaxed);
+            }
+        });
+        // Another stream carries more than the connection's first window meanwhile.
+        let [mut fast, mut source] = pair.streams().await;
+        let lots = 2 * STREAM_WINDOW as usize;
+        tokio::spawn(async move { source.write_all(&vec![8; lots]).await });
+        assert_eq!(read(&mut fast, lots).await.len(), lots);
+        let most = STREAM_WINDOW as usize + super::super::SEND_BUFFER + 512 * 1024;
+        let unread = flood.load(Ordering::Relaxed);
+        assert!(unread <= most, "{unread} bytes are on the way, and nobody reads them");
+        // And what is read makes room.
+        assert_eq!(read(&mut slow, lots).await.len(), lots);
+    }
+
+    #[tokio::test]
+    async fn r50_headers_inside_the_tunnel_are_an_error() {
+        let mut pair = pair().await;
+        let mut request = http::Request::new(());
+        *request.method_mut() = http::Method::CONNECT;
+        *request.uri_mut() = "host:22".parse().expect("an authority");
+        let (response, sending) = pair.sender.send_request(request, false).expect("a stream");
+        let (_receiving, mut respond) = pair.accepted.recv().await.expect("a request");
+        let mut far = respond.send_response(http::Response::new(()), false).expect("an answer");
+        far.send_trailers(http::HeaderMap::new()).expect("sent");
+        let near = response.await.expect("an answer").into_body();
+        let lease = pair.connections[0].lease(1).expect("a place");
+        let mut near = Stream::Channel(Box::new(Tunnelled::new(sending, near, lease)));
+        let error = near.read(&mut [0]).await.expect_err("no end");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let reset = poll_reset(&mut far).await;
+        assert_eq!(reset, Reason::PROTOCOL_ERROR);
+    }
+
+    async fn poll_reset(stream: &mut SendStream<Bytes>) -> Reason {
+        std::future::poll_fn(|cx| stream.poll_reset(cx)).await.expect("a reset")
+    }
+}

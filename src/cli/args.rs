@@ -380,6 +380,15 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128", value_parser = words::place)]
     pub(super) listen: Place,
 
+    /// Speak TLS with clients, as an https:// proxy: our certificate, with those that vouch for it
+    /// behind it, PEM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert: PEM, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+
     /// Require Basic credentials: a file of NAME:PASSWORD lines, readable by its owner alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) auth_file: Option<PathBuf>,

@@ -3,11 +3,15 @@
 //! Knows the two kinds of client: one whose target is fixed by the listener it came to, and one
 //! that asks by HTTP CONNECT. Refuses to know how targets are reached.
 
+pub mod gate;
 pub mod http;
 mod pattern;
 
+use std::io;
+
 use bytes::Bytes;
 
+pub use gate::Denied;
 pub use pattern::{Pattern, PatternError};
 
 use crate::authority::Authority;
@@ -20,47 +24,62 @@ pub enum Front {
     /// They all want this.
     Fixed(Authority),
     /// They ask by CONNECT.
-    Http(http::Gate),
+    Http(http::Door),
 }
 
-/// What a client wants.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Wish {
+/// A client that has said what it wants, may have it, and waits for it.
+#[derive(Debug)]
+pub struct Asked {
     /// The target.
     pub target: Authority,
     /// Bytes for it that came with the wish.
     pub early: Bytes,
+    caller: Caller,
+}
+
+/// How it is answered.
+#[derive(Debug)]
+enum Caller {
+    /// There are no words for it on a bare connection.
+    Bare(Stream),
+    Http1(Stream),
 }
 
 impl Front {
     /// Hears what a client wants; one that may not have it has been answered.
     ///
     /// # Errors
-    /// [`http::Denied`], for the log.
-    pub async fn hear(&self, client: &mut Stream) -> Result<Wish, http::Denied> {
+    /// [`Denied`], for the log.
+    pub async fn receive(&self, client: Stream) -> Result<Asked, Denied> {
         match self {
-            Self::Fixed(target) => Ok(Wish { target: target.clone(), early: Bytes::new() }),
-            Self::Http(gate) => gate.hear(client).await,
+            Self::Fixed(target) => {
+                Ok(Asked { target: target.clone(), early: Bytes::new(), caller: Caller::Bare(client) })
+            }
+            Self::Http(door) => door.receive(client).await,
         }
     }
 
-    /// Tells a client that its tunnel stands.
+    /// Tells a client that its tunnel stands; what is left is the way for its bytes.
     ///
     /// # Errors
     /// The client has gone.
-    pub async fn grant(&self, client: &mut Stream) -> std::io::Result<()> {
-        match self {
-            Self::Fixed(_) => Ok(()),
-            Self::Http(_) => http::grant(client).await,
-        }
+    pub async fn grant(&self, asked: Asked) -> io::Result<(Stream, Bytes)> {
+        let client = match asked.caller {
+            Caller::Bare(client) => client,
+            Caller::Http1(mut client) => {
+                http::grant(&mut client).await?;
+                client
+            }
+        };
+        Ok((client, asked.early))
     }
 
     /// Tells a client that it gets no tunnel.
-    pub async fn deny(&self, client: &mut Stream, status: Status) {
-        match self {
-            // There are no words for it on a bare connection: it is closed.
-            Self::Fixed(_) => {}
-            Self::Http(_) => http::deny(client, status).await,
+    pub async fn deny(&self, asked: Asked, status: Status) {
+        match (self, asked.caller) {
+            (Self::Http(door), Caller::Http1(mut client)) => door.deny(&mut client, status, "").await,
+            // It is closed.
+            (_, Caller::Bare(_) | Caller::Http1(_)) => {}
         }
     }
 }

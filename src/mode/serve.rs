@@ -6,7 +6,9 @@ use super::Watch;
 use super::listening::{self, Bounds, Place, PlaceError};
 use super::session::Sessions;
 use crate::auth;
+use crate::front::gate::Gate;
 use crate::front::{Front, http};
+use crate::net::acceptor::Acceptor;
 use crate::net::ending::{HalfClose, Patience};
 use crate::route::{self, NoProxy, Proxy};
 use crate::tunnel;
@@ -20,7 +22,9 @@ pub struct Serve {
     /// Where to listen.
     pub place: Place,
     /// Who may ask, and for what.
-    pub gate: http::Gate,
+    pub gate: Gate,
+    /// Clients speak TLS first.
+    pub tls: Option<Acceptor>,
     /// Connections at the same time; `None` is what the limit of open files carries.
     pub max_connections: Option<usize>,
 }
@@ -37,5 +41,6 @@ pub async fn run(job: Serve, watch: Box<dyn Watch>) -> Result<(), PlaceError> {
     let bounds =
         Bounds { max_connections: job.max_connections, grace: GRACE, keepalive: config.dial.keepalive };
     let sessions = Sessions { routes, config, patience, spares: Vec::new(), watch };
-    listening::serve(vec![(job.place, Front::Http(job.gate))], sessions, bounds).await
+    let front = Front::Http(http::Door { gate: job.gate, tls: job.tls });
+    listening::serve(vec![(job.place, front)], sessions, bounds).await
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Watch;
 use crate::authority::Authority;
-use crate::front::{Front, Wish, http::Denied};
+use crate::front::{Denied, Front};
 use crate::net::ending::Patience;
 use crate::net::relay::{Early, RelayError, relay};
 use crate::net::stream::Stream;
@@ -67,19 +67,20 @@ impl Sessions {
         }
     }
 
-    async fn open(&self, front: &Front, mut client: Stream) -> Result<Opened, NotOpened> {
-        let Wish { target, early: inbound } =
-            front.hear(&mut client).await.map_err(|denied| (None, denied.into()))?;
+    async fn open(&self, front: &Front, client: Stream) -> Result<Opened, NotOpened> {
+        let asked = front.receive(client).await.map_err(|denied| (None, denied.into()))?;
+        let target = asked.target.clone();
         let tunnel = match self.tunnel(&target).await {
             Ok(tunnel) => tunnel,
             Err(error) => {
-                front.deny(&mut client, gateway_status(&error.cause)).await;
+                front.deny(asked, gateway_status(&error.cause)).await;
                 return Err((Some(target), error.into()));
             }
         };
-        if let Err(error) = front.grant(&mut client).await {
-            return Err((Some(target), SessionError::Client(error)));
-        }
+        let (client, inbound) = match front.grant(asked).await {
+            Ok(granted) => granted,
+            Err(error) => return Err((Some(target), SessionError::Client(error))),
+        };
         let (outbound, stream) = tunnel.into_early_and_stream();
         Ok(Opened { client, tunnel: stream, early: Early { inbound, outbound }, target })
     }

@@ -389,7 +389,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
     pub(super) tls_key: Option<PathBuf>,
 
-    /// Require Basic credentials: a file of NAME:PASSWORD lines, readable by its owner alone
+    /// Require credentials, by Digest or Basic: a file of NAME:PASSWORD lines, readable by its owner
+    /// alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) auth_file: Option<PathBuf>,
 

@@ -213,8 +213,12 @@ fn foreign(spoken: Opening) -> &'static str {
             "a client speaks TLS to this port, which speaks plain HTTP: \
              its proxy is http://, or --tls-cert and --tls-key are missing here"
         }
-        Opening::Socks4 => "a client speaks SOCKS4 to this port, which speaks HTTP: its proxy is http:// or https://",
-        Opening::Socks5 => "a client speaks SOCKS5 to this port, which speaks HTTP: its proxy is http:// or https://",
+        Opening::Socks4 => {
+            "a client speaks SOCKS4 to this port, which speaks HTTP: its proxy is http:// or https://"
+        }
+        Opening::Socks5 => {
+            "a client speaks SOCKS5 to this port, which speaks HTTP: its proxy is http:// or https://"
+        }
     }
 }
 

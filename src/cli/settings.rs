@@ -17,7 +17,6 @@ use super::identity;
 use super::prompt::Curtain;
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
-use crate::front::gate::Gate;
 use crate::mode::Place;
 use crate::mode::check::{Check, Inside, Lookups, TlsProbe};
 use crate::mode::connect::{Carrier, Connect};
@@ -256,7 +255,6 @@ fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsErr
         let file = args.auth_file.map(|file| file.display().to_string()).unwrap_or_default();
         return Err(CredentialsError::Format { file }.into());
     }
-    let gate = Gate { logins: logins.unwrap_or_default(), allow: args.allow, deny: args.deny };
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             Some(acceptor(certificate, key, &Person::new(variables, Curtain::new(false)))?)
@@ -264,7 +262,14 @@ fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsErr
         // The words are not taken one without the other.
         (None, _) | (_, None) => None,
     };
-    Ok(Serve { place: args.listen, gate, tls, max_connections: args.max_connections })
+    Ok(Serve {
+        place: args.listen,
+        tls,
+        logins: logins.unwrap_or_default(),
+        allow: args.allow,
+        deny: args.deny,
+        max_connections: args.max_connections,
+    })
 }
 
 fn acceptor(certificate: &Path, key: &Path, person: &Person) -> Result<Acceptor, SettingsError> {

@@ -3,23 +3,22 @@
 //! Refuses to know connections, and how a denial is worded.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Pattern;
-use crate::auth::basic;
+use crate::auth::verifier::{Unproven, Verifier};
 use crate::authority::{Authority, Host};
 use crate::proto::{AcceptError, ConnectRequest, Opening, Status};
 use crate::secret::Login;
 
 /// Who may ask, and for what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
-    /// Who may ask; empty is everybody.
-    pub logins: Vec<Login>,
-    /// What may be asked for; empty is everything.
-    pub allow: Vec<Pattern>,
-    /// What may not be asked for, even if allowed.
-    pub deny: Vec<Pattern>,
+    /// Who may ask; `None` is everybody.
+    users: Option<Verifier>,
+    since: Instant,
+    allow: Vec<Pattern>,
+    deny: Vec<Pattern>,
 }
 
 /// Why a client got nothing. It has been answered.
@@ -37,6 +36,9 @@ pub enum Denied {
     /// It sent no credentials, or wrong ones.
     #[error("not authenticated")]
     Unauthenticated,
+    /// Its credentials are right, but for a nonce that is old or was used before.
+    #[error("a nonce that is stale")]
+    Stale,
     /// Its target is not for it.
     #[error("{0} is not permitted")]
     Forbidden(Authority),
@@ -71,7 +73,7 @@ impl Denied {
             Self::Foreign(Opening::Http1 | Opening::Tls) => Some(Status::new(400)),
             Self::Foreign(Opening::Http2) => Some(Status::new(505)),
             Self::Foreign(Opening::Socks4 | Opening::Socks5) | Self::Tls(_) | Self::Broken(_) => None,
-            Self::Unauthenticated => Some(Status::PROXY_AUTHENTICATION_REQUIRED),
+            Self::Unauthenticated | Self::Stale => Some(Status::PROXY_AUTHENTICATION_REQUIRED),
             Self::Forbidden(_) => Some(Status::new(403)),
             Self::Slow { .. } => Some(Status::new(408)),
         }
@@ -79,17 +81,27 @@ impl Denied {
 }
 
 impl Gate {
+    /// With no logins everybody may ask; `key` is random, and makes the nonces of Digest. What is
+    /// allowed is everything if nothing is, and what is denied is not, even if allowed.
+    pub fn new(logins: Vec<Login>, key: [u8; 32], allow: Vec<Pattern>, deny: Vec<Pattern>) -> Self {
+        let users = (!logins.is_empty()).then(|| Verifier::new(logins, key));
+        Self { users, since: Instant::now(), allow, deny }
+    }
+
     /// Lets a request in.
     ///
     /// # Errors
     /// [`Denied`], not answered yet.
     pub(super) fn judge(&self, request: &ConnectRequest) -> Result<(), Denied> {
-        if !self.logins.is_empty() {
-            let sent = request.credentials.as_ref();
-            let login = sent.and_then(|sent| basic::login(sent.expose())).and_then(Result::ok);
-            if !login.is_some_and(|login| self.logins.contains(&login)) {
-                return Err(Denied::Unauthenticated);
-            }
+        if let Some(users) = &self.users {
+            let sent = request.credentials.as_ref().ok_or(Denied::Unauthenticated)?;
+            let is_target = |uri: &str| uri.parse::<Authority>().is_ok_and(|uri| uri == request.target);
+            users.verify(sent, "CONNECT", is_target, self.since.elapsed()).map_err(
+                |unproven| match unproven {
+                    Unproven::Refused => Denied::Unauthenticated,
+                    Unproven::Stale => Denied::Stale,
+                },
+            )?;
         }
         let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&request.target));
         // 0.0.0.0 and :: name no host; Linux takes them for loopback, whatever the patterns say of that.
@@ -100,12 +112,20 @@ impl Gate {
         Ok(())
     }
 
-    /// What is sent with an answer of this status.
-    pub(super) fn fields(&self, status: Status) -> Vec<(&'static str, String)> {
-        match status.code() {
-            405 => vec![("Allow", "CONNECT".into())],
-            407 => vec![("Proxy-Authenticate", "Basic realm=\"wimble\", charset=\"UTF-8\"".into())],
-            _ => Vec::new(),
-        }
+    /// What is sent with the answer to a denial.
+    pub(super) fn fields(&self, denied: &Denied) -> Vec<(&'static str, String)> {
+        let stale = match denied {
+            Denied::Request(AcceptError::Method) => return vec![("Allow", "CONNECT".into())],
+            Denied::Unauthenticated => false,
+            Denied::Stale => true,
+            Denied::Request(_)
+            | Denied::Foreign(_)
+            | Denied::Tls(_)
+            | Denied::Forbidden(_)
+            | Denied::Slow { .. }
+            | Denied::Broken(_) => return Vec::new(),
+        };
+        let challenges = self.users.as_ref().map(|users| users.challenges(stale, self.since.elapsed()));
+        challenges.into_iter().flatten().map(|challenge| ("Proxy-Authenticate", challenge)).collect()
     }
 }

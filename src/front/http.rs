@@ -78,29 +78,29 @@ impl Door {
     /// Answers whom it denies.
     async fn turn_away(&self, mut client: Stream, denied: Denied) -> Denied {
         match (&denied, denied.status()) {
-            (_, Some(status)) => self.deny(&mut client, status, words(&denied)).await,
+            (_, Some(status)) => deny(&mut client, status, &self.gate.fields(&denied), words(&denied)).await,
             (Denied::Foreign(Opening::Socks4), None) => end(&mut client, &socks::REJECTED).await,
             (Denied::Foreign(Opening::Socks5), None) => end(&mut client, &socks::NO_METHODS).await,
             (_, None) => {}
         }
         denied
     }
+}
 
-    pub(super) async fn deny(&self, client: &mut Stream, status: Status, content: &str) {
-        let reason = match status.code() {
-            400 => "Bad Request",
-            403 => "Forbidden",
-            405 => "Method Not Allowed",
-            407 => "Proxy Authentication Required",
-            408 => "Request Timeout",
-            431 => "Request Header Fields Too Large",
-            502 => "Bad Gateway",
-            504 => "Gateway Timeout",
-            505 => "HTTP Version Not Supported",
-            _ => "",
-        };
-        end(client, &respond(status, reason, &self.gate.fields(status), content)).await;
-    }
+pub(super) async fn deny(client: &mut Stream, status: Status, fields: &[(&str, String)], content: &str) {
+    let reason = match status.code() {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    };
+    end(client, &respond(status, reason, fields, content)).await;
 }
 
 /// What a client is told beside the status, where its address is wrong and not its request.
@@ -112,6 +112,7 @@ fn words(denied: &Denied) -> &'static str {
         Denied::Request(_)
         | Denied::Tls(_)
         | Denied::Unauthenticated
+        | Denied::Stale
         | Denied::Forbidden(_)
         | Denied::Slow { .. }
         | Denied::Broken(_) => "",
@@ -187,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handshake_that_does_not_come_or_does_not_go_on_is_given_up() {
-        let door = Door { gate: Gate::default(), tls: Some(tls()) };
+        let door = Door { gate: Gate::new(Vec::new(), [0; 32], Vec::new(), Vec::new()), tls: Some(tls()) };
         for said in [&b""[..], b"\x16", b"\x16\x03\x01\x02\0\x01\0"] {
             let denied = client_of(&door, said).await;
             assert_eq!(denied.to_string(), "no TLS handshake within 10s", "{}", said.escape_ascii());
@@ -196,7 +197,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_does_not_go_on_is_given_up() {
-        let door = Door { gate: Gate::default(), tls: None };
+        let door = Door { gate: Gate::new(Vec::new(), [0; 32], Vec::new(), Vec::new()), tls: None };
         for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"CONNECT host:22 HT"] {
             assert_eq!(client_of(&door, said).await.to_string(), "no request within 30s");
         }

@@ -76,10 +76,10 @@ impl Front {
 
     /// Tells a client that it gets no tunnel.
     pub async fn deny(&self, asked: Asked, status: Status) {
-        match (self, asked.caller) {
-            (Self::Http(door), Caller::Http1(mut client)) => door.deny(&mut client, status, "").await,
+        match asked.caller {
             // It is closed.
-            (_, Caller::Bare(_) | Caller::Http1(_)) => {}
+            Caller::Bare(_) => {}
+            Caller::Http1(mut client) => http::deny(&mut client, status, &[], "").await,
         }
     }
 }

@@ -120,7 +120,8 @@ impl Stream {
             std::future::poll_fn(|cx| self.poll_read_ready(cx)).await?;
             let peek = || Ok(rustix::net::recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.1);
             match self.try_io(Interest::READABLE, peek) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 peeked => return Ok((peeked? > 0).then_some(byte[0])),
             }
         }

@@ -27,6 +27,7 @@ mod quirks_auth;
 mod relay;
 mod rfc;
 mod serve;
+mod serve_digest;
 mod serve_tls;
 mod spare;
 mod stdio;

@@ -95,7 +95,8 @@ fn curl_gets_through() {
     let mut curl = tool("curl", "curl");
     curl.args(["-sS", "--proxytunnel", "--proxy", &format!("https://localhost:{port}"), "--proxy-cacert"]);
     curl.arg(pki.ca_file()).arg("--cacert").arg(pki.ca_file());
-    let finished = finish(curl.arg(format!("https://localhost:{}/100000", server.port())), b"", LIMIT).exits(0);
+    let finished =
+        finish(curl.arg(format!("https://localhost:{}/100000", server.port())), b"", LIMIT).exits(0);
     assert_same(&finished.stdout, &crate::support::pki::body(100_000));
 }
 

@@ -1,16 +1,22 @@
 //! Clients that ask by HTTP CONNECT, in TLS or without: the door of `serve`.
 //!
-//! Drives `proto::Accept`, and answers; what is spoken instead of HTTP is recognised by its first
-//! bytes and refused at once. Whom to let in is the [`Gate`]'s to say.
+//! Drives `proto::Accept`, and answers; what is spoken is recognised by its first bytes: HTTP/2 has
+//! a room of its own, and what is no HTTP is refused at once. Whom to let in is the [`Gate`]'s to
+//! say.
 
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "http2")]
+use bytes::Bytes;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::gate::{Denied, Gate};
-use super::{Asked, Caller};
+#[cfg(feature = "http2")]
+use super::http2::Callers;
+use super::{Asked, Caller, Heard};
 use crate::net::acceptor::Acceptor;
 use crate::net::stream::Stream;
 use crate::proto::accept::respond;
@@ -36,19 +42,27 @@ pub struct Door {
 }
 
 impl Door {
-    pub(super) async fn receive(&self, client: Stream) -> Result<Asked, Denied> {
+    pub(super) async fn receive(&self, client: Stream) -> Result<Heard, Denied> {
         let mut client = match &self.tls {
             Some(tls) => self.secure(tls, client).await?,
             None => client,
         };
-        let request = match tokio::time::timeout(PATIENCE, read(&mut client)).await {
-            Ok(read) => read,
-            Err(_) => Err(Denied::Slow { what: "request", limit: PATIENCE }),
+        let slow = || Denied::Slow { what: "request", limit: PATIENCE };
+        let until = Instant::now() + PATIENCE;
+        let opened = tokio::time::timeout_at(until, read(&mut client)).await.unwrap_or_else(|_| Err(slow()));
+        let judged = match opened {
+            Ok(Opened::Request(request)) => self.gate.judge(&request).map(|()| request),
+            #[cfg(feature = "http2")]
+            Ok(Opened::Http2(preface)) => {
+                let begun = Callers::begin(client.preceded_by(preface));
+                let begun = tokio::time::timeout_at(until, begun).await.map_err(|_| slow())?;
+                return begun.map(Heard::Callers).map_err(Denied::Broken);
+            }
+            Err(denied) => Err(denied),
         };
-        let judged = request.and_then(|request| self.gate.judge(&request).map(|()| request));
         match judged {
             Ok(ConnectRequest { target, early, .. }) => {
-                Ok(Asked { target, early, caller: Caller::Http1(client) })
+                Ok(Heard::Asked(Asked { target, early, caller: Caller::Http1(client) }))
             }
             Err(denied) => Err(self.turn_away(client, denied).await),
         }
@@ -56,7 +70,7 @@ impl Door {
 
     async fn secure(&self, tls: &Acceptor, client: Stream) -> Result<Stream, Denied> {
         let slow = || Denied::Slow { what: "TLS handshake", limit: HANDSHAKE };
-        let until = tokio::time::Instant::now() + HANDSHAKE;
+        let until = Instant::now() + HANDSHAKE;
         let first = tokio::time::timeout_at(until, client.peek()).await.map_err(|_| slow())?;
         match first.map_err(Denied::Broken)?.and_then(|first| Opening::of(&[first])) {
             Some(Opening::Tls) => {}
@@ -119,7 +133,16 @@ fn words(denied: &Denied) -> &'static str {
     }
 }
 
-async fn read(client: &mut Stream) -> Result<ConnectRequest, Denied> {
+/// What a client begins with.
+enum Opened {
+    Request(ConnectRequest),
+    /// The preface, and what came behind it.
+    #[cfg(feature = "http2")]
+    Http2(Bytes),
+}
+
+/// HTTP/2 is known by its preface, in TLS too: what was agreed upon by ALPN is what a client speaks.
+async fn read(client: &mut Stream) -> Result<Opened, Denied> {
     let mut accept = Accept::default();
     let mut buffer = BytesMut::with_capacity(4096);
     let mut opened = false;
@@ -131,10 +154,12 @@ async fn read(client: &mut Stream) -> Result<ConnectRequest, Denied> {
             _ if opened => {}
             None => continue,
             Some(Opening::Http1) => opened = true,
+            #[cfg(feature = "http2")]
+            Some(Opening::Http2) => return Ok(Opened::Http2(buffer.freeze())),
             Some(foreign) => return Err(Denied::Foreign(foreign)),
         }
         if let Some(request) = accept.receive(&buffer)? {
-            return Ok(request);
+            return Ok(Opened::Request(request));
         }
         buffer.clear();
     }

@@ -15,7 +15,12 @@ use super::tls::provider;
 use super::trust::Identity;
 
 /// What may be chosen by ALPN, the best first. A client that offers nothing speaks HTTP/1.1.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
+const PROTOCOLS: &[&[u8]] = &[
+    #[cfg(feature = "http2")]
+    b"h2",
+    b"http/1.1",
+    b"http/1.0",
+];
 
 /// Takes clients over to TLS. Clones share the sessions that can be resumed.
 #[derive(Clone)]

@@ -134,17 +134,24 @@ fn parse(head: &[u8], early: Bytes) -> Result<ConnectRequest, AcceptError> {
     if hosts > 1 || (hosts == 0 && request.version == Some(1)) {
         return Err(AcceptError::Malformed);
     }
-    let mut authorizations =
+    let authorizations =
         request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("Proxy-Authorization"));
-    let credentials = match (authorizations.next(), authorizations.next()) {
-        (None, _) => None,
-        (Some(field), None) => {
-            let value = std::str::from_utf8(field.value).map_err(|_| AcceptError::Malformed)?;
-            Some(Credentials::new(value.to_owned()))
-        }
-        (Some(_), Some(_)) => return Err(AcceptError::Malformed),
-    };
+    let credentials = credentials(authorizations.map(|field| field.value))?;
     Ok(ConnectRequest { target, credentials, early })
+}
+
+/// What the Proxy-Authorization fields of a request say: there is one, or none.
+pub(crate) fn credentials<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+) -> Result<Option<Credentials>, AcceptError> {
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let value = std::str::from_utf8(value).map_err(|_| AcceptError::Malformed)?;
+            Ok(Some(Credentials::new(value.to_owned())))
+        }
+        (Some(_), Some(_)) => Err(AcceptError::Malformed),
+    }
 }
 
 /// A response: the 2xx that opens, or a refusal behind whose content the connection closes.

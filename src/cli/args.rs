@@ -402,7 +402,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) deny: Vec<Pattern>,
 
-    /// Connections at the same time; the others wait [default: what the file limit carries]
+    /// Connections at the same time, and each tunnel of an HTTP/2 connection is one; the others wait
+    /// [default: what the file limit carries]
     #[arg(long, value_name = "N", value_parser = words::count)]
     pub(super) max_connections: Option<usize>,
 }

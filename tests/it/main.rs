@@ -28,6 +28,7 @@ mod relay;
 mod rfc;
 mod serve;
 mod serve_digest;
+mod serve_http2;
 mod serve_tls;
 mod spare;
 mod stdio;

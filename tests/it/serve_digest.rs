@@ -106,7 +106,8 @@ fn the_real_client_proves_each_kind_of_name() {
     for (user, password) in USERS {
         assert_eq!(served.connect(user, password, &origin.target()).exits(0).text(), "ping", "{user}");
     }
-    served.connect("aladdin", "wrong", &origin.target()).fails(6);
+    let wrong = served.connect("aladdin", "wrong", &origin.target()).fails(6);
+    wrong.says("offered: Digest, Basic; tried: Digest, refused");
     served.connect("nobody", "", &origin.target()).fails(6);
     let ipv6 = served.connect("aladdin", "open sesame", "[::ffff:127.0.0.1]:1");
     ipv6.fails(8).says("502");

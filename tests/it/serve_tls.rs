@@ -23,7 +23,7 @@ use crate::support::{
 
 const BIG: usize = 16 << 20;
 
-fn serve(pki: &Pki, more: &[&str]) -> (Running, u16) {
+pub(crate) fn serve(pki: &Pki, more: &[&str]) -> (Running, u16) {
     let (chain, key) = pki.files(Leaf::Good, &KeyPair::generate().unwrap());
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let mut cmd = wimble();
@@ -55,6 +55,13 @@ fn client(pki: &Pki, port: u16, alpn: &[&str]) -> Tls {
     tcp.set_read_timeout(Some(LIMIT)).unwrap();
     tcp.set_write_timeout(Some(LIMIT)).unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp)
+}
+
+/// What is chosen among these protocols.
+pub(crate) fn negotiated(pki: &Pki, port: u16, alpn: &[&str]) -> Option<Vec<u8>> {
+    let mut tls = client(pki, port, alpn);
+    tls.conn.complete_io(&mut tls.sock).unwrap();
+    tls.conn.alpn_protocol().map(<[u8]>::to_vec)
 }
 
 /// A tunnel to `target`, up to the byte behind the head.

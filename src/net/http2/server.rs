@@ -172,3 +172,76 @@ impl Asking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    const IDLE: Duration = Duration::from_secs(60);
+    const GOAWAY: u8 = 7;
+
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("a short one");
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    }
+
+    /// A server, and a client that has sent its preface.
+    async fn served() -> (Server, UnixStream) {
+        let (mut client, server) = UnixStream::pair().expect("a pair");
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+        client.write_all(&frame(4, 0, 0, b"")).await.expect("sent");
+        (Server::begin(Stream::Unix(server)).await.expect("a preface"), client)
+    }
+
+    /// The payload of the GOAWAY that is the last frame of all.
+    async fn goaway(mut client: UnixStream) -> Vec<u8> {
+        let mut last = Vec::new();
+        loop {
+            let mut head = [0; 9];
+            if client.read_exact(&mut head).await.is_err() {
+                return last;
+            }
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            client.read_exact(&mut payload).await.expect("a whole frame");
+            if head[3] == GOAWAY {
+                last = payload;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_tunnel_is_given_up_though_the_client_says_nothing() {
+        let (mut server, client) = served().await;
+        let began = tokio::time::Instant::now();
+        assert!(server.accept(IDLE).await.is_none());
+        assert_eq!(began.elapsed().as_secs(), 2 * IDLE.as_secs(), "once more as long for its answer");
+        drop(server);
+        assert_eq!(goaway(client).await[4..8], [0; 4], "NO_ERROR");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_is_bounded_by_frames_too_and_not_by_bytes_alone() {
+        let (mut server, mut client) = served().await;
+        // RFC 7541 §6.2.2: literals, without Huffman.
+        let block = b"\0\x07:method\x07CONNECT\0\x0a:authority\x07host:22";
+        client.write_all(&frame(1, 4, 1, block)).await.expect("sent");
+        let _asking = server.accept(IDLE).await.expect("a request");
+        let (mut reading, mut writing) = client.into_split();
+        let flood = tokio::spawn(async move {
+            let bytes = frame(0, 0, 1, b"x").repeat(1000);
+            let mut sent = 0;
+            while sent < STREAM_WINDOW && writing.write_all(&bytes).await.is_ok() {
+                sent += 1000;
+            }
+            sent
+        });
+        let answers = tokio::spawn(async move { reading.read_to_end(&mut Vec::new()).await });
+        assert!(server.accept(IDLE).await.is_none());
+        drop(server);
+        let sent = flood.await.expect("a count");
+        assert!((FRAMES / 256..2 * FRAMES / 256).contains(&(sent as usize)), "{sent} frames were kept");
+        answers.await.expect("no panic").ok();
+    }
+}

@@ -225,6 +225,57 @@ fn each_request_is_let_in_or_refused_on_its_own() {
 }
 
 #[test]
+fn the_real_client_gets_through_by_alpn_and_by_prior_knowledge() {
+    let (pki, dir) = (Pki::new(), tempfile::tempdir().unwrap());
+    let users = dir.path().join("users");
+    std::fs::write(&users, "aladdin:open sesame\n").unwrap();
+    std::fs::set_permissions(&users, Permissions::from_mode(0o600)).unwrap();
+    let (origin, sshd, denied) = (Origin::echo(), Origin::greeting(b"SSH-2.0-target\r\n"), Origin::echo());
+    let deny = denied.target();
+    let more = ["--auth-file", users.to_str().unwrap(), "--deny", &deny];
+    let (_plain, plain_port) = serve(&more);
+    let (_secured, port) = serve_tls::serve(&pki, &more);
+    let ways =
+        [(format!("https://localhost:{port}"), "auto"), (format!("http://127.0.0.1:{plain_port}"), "2")];
+    for (url, version) in &ways {
+        let through = |target: &str, password: &str, stdin: &[u8]| {
+            let mut cmd = wimble();
+            cmd.env("WIMBLE_PROXY_USER", "aladdin").env("WIMBLE_PROXY_PASSWORD", password);
+            cmd.args(["connect", "--half-close-delay", "0", "--proxy", url, "--proxy-http-version", version]);
+            finish(cmd.arg("--proxy-cacert").arg(pki.ca_file()).arg(target), stdin, 3 * LIMIT)
+        };
+        let sent = noise(8 << 20, 7);
+        assert_same(&through(&origin.target(), "open sesame", &sent).exits(0).stdout, &sent);
+        let greeting = through(&sshd.target(), "open sesame", b"").exits(0);
+        assert_eq!(greeting.text(), "SSH-2.0-target\r\n");
+        through(&origin.target(), "wrong", b"").fails(6).says("tried: Digest, refused");
+        through(&deny, "open sesame", b"").fails(7).says("403");
+        through(&format!("127.0.0.1:{}", closed_port()), "open sesame", b"").fails(8).says("502");
+    }
+}
+
+#[test]
+fn the_tunnels_of_a_forward_share_one_connection() {
+    let (pki, origin) = (Pki::new(), Origin::echo());
+    let (_running, port) = serve_tls::serve(&pki, &[]);
+    let mut cmd = wimble();
+    cmd.args(["-v", "forward", "--proxy", &format!("https://localhost:{port}"), "--proxy-cacert"]);
+    let (forward, at) = listening(cmd.arg(pki.ca_file()).arg(format!("127.0.0.1:0:{}", origin.target())));
+    let mut first = Conn::to(at);
+    first.send("ping");
+    assert_eq!(first.read_exact(4), b"ping");
+    let mut others: Vec<_> = (0..30).map(|_| Conn::to(at)).collect();
+    for conn in &mut others {
+        conn.send("ping");
+    }
+    for conn in &mut others {
+        assert_eq!(conn.read_exact(4), b"ping");
+    }
+    let log = forward.stderr();
+    assert_eq!(log.matches("connected to").count(), 1, "{log}");
+}
+
+#[test]
 fn by_alpn_and_in_front_of_it_nghttpx() {
     let pki = Pki::new();
     let (running, port) = serve_tls::serve(&pki, &["-v"]);

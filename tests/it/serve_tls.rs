@@ -38,6 +38,7 @@ fn serve_plain() -> (Running, u16) {
 fn connect(pki: &Pki, port: u16, target: &str, stdin: &[u8]) -> Finished {
     let mut cmd = wimble();
     cmd.args(["connect", "--half-close-delay", "0", "--proxy", &format!("https://localhost:{port}")]);
+    cmd.args(["--proxy-http-version", "1.1"]);
     finish(cmd.arg("--proxy-cacert").arg(pki.ca_file()).arg(target), stdin, 3 * LIMIT)
 }
 

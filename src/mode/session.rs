@@ -34,6 +34,7 @@ pub(super) struct House {
     /// One for each tunnel, and for each client without one.
     pub(super) slots: Arc<Semaphore>,
     /// Changes once, when no more tunnels shall begin.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "a client asks once"))]
     pub(super) closing: watch::Receiver<()>,
 }
 

@@ -167,10 +167,12 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -s h -l help -d 'Pr
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l listen -d 'Where to listen; port 0 lets the system choose' -r
-complete -c wimble -n "__fish_wimble_using_subcommand serve" -l auth-file -d 'Require Basic credentials: a file of NAME:PASSWORD lines, readable by its owner alone' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand serve" -l tls-cert -d 'Speak TLS with clients, as an https:// proxy: our certificate, with those that vouch for it behind it, PEM' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand serve" -l tls-key -d 'The key of --tls-cert: PEM, readable by its owner alone' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand serve" -l auth-file -d 'Require credentials, by Digest or Basic: a file of NAME:PASSWORD lines, readable by its owner alone' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l allow -d 'Permit these targets and no others; * stands for any host, part of a host, or port; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l deny -d 'Forbid these targets, even if allowed; repeatable' -r
-complete -c wimble -n "__fish_wimble_using_subcommand serve" -l max-connections -d 'Connections at the same time; the others wait [default: what the file limit carries]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand serve" -l max-connections -d 'Connections at the same time, and each tunnel of an HTTP/2 connection is one; the others wait [default: what the file limit carries]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s q -l quiet -d 'Show nothing but errors'
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -46,7 +46,7 @@ const CRATES: [(&str, &[&str], &str); 15] = [
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
     ("socket2", &["net"], "socket options are net's"),
-    ("getrandom", &["tunnel"], "chance comes in as an argument; who composes has it"),
+    ("getrandom", &["tunnel", "mode"], "chance comes in as an argument; who composes has it"),
     (
         "libloading",
         &["net"],

@@ -17,13 +17,15 @@ pub const SCHEME: &str = "Digest";
 
 /// A hash function of RFC 7616 §6.1, the stronger the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Hash {
+pub(super) enum Hash {
     Md5,
     Sha256,
     Sha512_256,
 }
 
 impl Hash {
+    const ALL: [Self; 3] = [Self::Md5, Self::Sha256, Self::Sha512_256];
+
     /// `H(a ":" b ":" …)` in hexadecimal (§3.3).
     fn of(self, parts: &[&[u8]]) -> Zeroizing<String> {
         fn hex<D: sha2::Digest>(parts: &[&[u8]]) -> String
@@ -44,6 +46,43 @@ impl Hash {
             Self::Sha256 => hex::<sha2::Sha256>(parts),
             Self::Sha512_256 => hex::<sha2::Sha512_256>(parts),
         })
+    }
+
+    /// Its name as an `algorithm`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha256 => "SHA-256",
+            Self::Sha512_256 => "SHA-512-256",
+        }
+    }
+
+    /// What stands for the password: `H(A1)` (§3.4.2).
+    pub(super) fn key(self, user: &str, realm: &str, password: &Secret) -> Zeroizing<String> {
+        self.of(&[user.as_bytes(), realm.as_bytes(), password.expose().as_bytes()])
+    }
+
+    /// A user's name, hidden from who reads the request (§3.4.4).
+    pub(super) fn userhash(self, user: &str, realm: &str) -> Zeroizing<String> {
+        self.of(&[user.as_bytes(), realm.as_bytes()])
+    }
+
+    /// The proof (§3.4.1). `used` is the count and the client's nonce under `qop=auth`; without, it
+    /// is the form of RFC 2069.
+    pub(super) fn response(
+        self,
+        key: &str,
+        nonce: &str,
+        used: Option<(&str, &str)>,
+        method: &str,
+        target: &str,
+    ) -> Zeroizing<String> {
+        let a2 = self.of(&[method.as_bytes(), target.as_bytes()]);
+        let (key, nonce, a2) = (key.as_bytes(), nonce.as_bytes(), a2.as_bytes());
+        match used {
+            Some((count, cnonce)) => self.of(&[key, nonce, count.as_bytes(), cnonce.as_bytes(), b"auth", a2]),
+            None => self.of(&[key, nonce, a2]),
+        }
     }
 }
 
@@ -90,12 +129,7 @@ impl Session {
         let spelled = text("algorithm").ok()?;
         let name = spelled.as_deref().unwrap_or("MD5").to_ascii_uppercase();
         let plain = name.strip_suffix("-SESS");
-        let hash = match plain.unwrap_or(&name) {
-            "MD5" => Hash::Md5,
-            "SHA-256" => Hash::Sha256,
-            "SHA-512-256" => Hash::Sha512_256,
-            _ => return None,
-        };
+        let hash = Hash::ALL.into_iter().find(|hash| hash.name() == plain.unwrap_or(&name))?;
         let protection = match challenge.parameter("qop") {
             Some(list) if list.split([',', ' ']).any(|qop| qop.eq_ignore_ascii_case("auth")) => true,
             Some(_) => return None,
@@ -157,25 +191,19 @@ impl Session {
         self.count = self.count.saturating_add(1);
         let hash = self.hash;
         let username = self.username(user);
-        let mut a1 = hash.of(&[user.as_bytes(), self.realm.as_bytes(), password.expose().as_bytes()]);
+        let mut key = hash.key(user, &self.realm, password);
         let cnonce = if self.keyed {
             // §3.4.2: the key is made once, of the first nonces. Proxies that make it anew for each
             // request get the same, as long as this side's nonce stays what it was.
             let (nonce, cnonce) = self.key.get_or_insert_with(|| (self.nonce.clone(), cnonce.to_owned()));
-            a1 = hash.of(&[a1.as_bytes(), nonce.as_bytes(), cnonce.as_bytes()]);
+            key = hash.of(&[key.as_bytes(), nonce.as_bytes(), cnonce.as_bytes()]);
             cnonce.as_str()
         } else {
             cnonce
         };
-        let a2 = hash.of(&[method.as_bytes(), target.as_bytes()]);
         let count = format!("{:08x}", self.count);
-        let nonce = self.nonce.as_bytes();
-        let response = match self.protection {
-            true => {
-                hash.of(&[a1.as_bytes(), nonce, count.as_bytes(), cnonce.as_bytes(), b"auth", a2.as_bytes()])
-            }
-            false => hash.of(&[a1.as_bytes(), nonce, a2.as_bytes()]),
-        };
+        let used = self.protection.then_some((count.as_str(), cnonce));
+        let response = hash.response(&key, &self.nonce, used, method, target);
 
         let mut value = format!("{SCHEME} {username}");
         quote(&mut value, ", realm", &self.realm);
@@ -207,7 +235,7 @@ impl Session {
     fn username(&self, user: &str) -> String {
         let mut parameter = String::new();
         if self.userhash {
-            quote(&mut parameter, "username", &self.hash.of(&[user.as_bytes(), self.realm.as_bytes()]));
+            quote(&mut parameter, "username", &self.hash.userhash(user, &self.realm));
         } else if self.charset && !user.is_ascii() {
             parameter += "username*=UTF-8''";
             for byte in user.bytes() {

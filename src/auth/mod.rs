@@ -2,6 +2,7 @@
 //!
 //! [`challenge`] reads what the proxy offers, a file per scheme makes the answer, and the
 //! [`Authenticator`] picks, answers and gives up; what it learnt of a proxy stays in a [`Memory`].
+//! The server's half is the [`verifier`].
 //! All of it is pure: no message, no connection, no clock. Schemes don't know each other.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -12,9 +13,11 @@ pub mod digest;
 mod memory;
 #[cfg(feature = "negotiate")]
 pub mod negotiate;
+mod nonces;
 #[cfg(feature = "ntlm")]
 pub mod ntlm;
 pub mod username;
+pub mod verifier;
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;

@@ -380,7 +380,17 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128", value_parser = words::place)]
     pub(super) listen: Place,
 
-    /// Require Basic credentials: a file of NAME:PASSWORD lines, readable by its owner alone
+    /// Speak TLS with clients, as an https:// proxy: our certificate, with those that vouch for it
+    /// behind it, PEM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert: PEM, readable by its owner alone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// Require credentials, by Digest or Basic: a file of NAME:PASSWORD lines, readable by its owner
+    /// alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) auth_file: Option<PathBuf>,
 
@@ -392,7 +402,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) deny: Vec<Pattern>,
 
-    /// Connections at the same time; the others wait [default: what the file limit carries]
+    /// Connections at the same time, and each tunnel of an HTTP/2 connection is one; the others wait
+    /// [default: what the file limit carries]
     #[arg(long, value_name = "N", value_parser = words::count)]
     pub(super) max_connections: Option<usize>,
 }

@@ -25,15 +25,18 @@ const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----END
 /// RFC 1421 §4.6.1.1, as OpenSSL writes it.
 const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
 
+/// A file, and the option that names it.
+type Named<'a> = (&'static str, &'a Path);
+
 /// Reads the certificate with those that vouch for it, and the key: of the same file, if none is
 /// named.
 pub(super) fn read(
-    certificate: &Path,
-    key: Option<&Path>,
+    certificate: Named<'_>,
+    key: Option<Named<'_>>,
     person: &Person,
 ) -> Result<Identity, SettingsError> {
-    let chain = certificates("--proxy-cert", certificate)?;
-    let (option, file) = key.map_or(("--proxy-cert", certificate), |key| ("--proxy-key", key));
+    let chain = certificates(certificate.0, certificate.1)?;
+    let (option, file) = key.unwrap_or(certificate);
     let text = credentials::private_file(file)?;
     let failed = |why: String| SettingsError::Pem { option, file: file.display().to_string(), why };
     let key = match between(&text, ENCRYPTED) {

@@ -18,6 +18,7 @@ use super::hints::Detail;
 use super::settings::{SettingsError, Warning};
 use super::{proxy_tls, socks, unanswered};
 use crate::authority::Authority;
+use crate::front::Denied;
 use crate::mode::connect::ConnectError;
 use crate::mode::{PlaceError, SessionError, Watch};
 use crate::net::bridge::BridgeError;
@@ -25,7 +26,7 @@ use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
 use crate::proto::head::HeadError;
 use crate::proto::http2::{Code, Http2Error};
-use crate::proto::{HandshakeError, Refusal};
+use crate::proto::{HandshakeError, Opening, Refusal};
 use crate::tunnel::{self, Cause, Peer, Stage};
 
 /// Characters of one message. A proxy may explain itself at any length.
@@ -184,6 +185,7 @@ impl Watch for Reporter {
     fn failed(&self, target: Option<&Authority>, error: &SessionError) {
         match error {
             SessionError::Tunnel(error) => self.error(&tunnel(error, target)),
+            SessionError::Denied(Denied::Foreign(spoken)) => self.say("warning", foreign(*spoken)),
             // What clients and targets do to each other is not this machine's trouble.
             SessionError::Denied(denied) => tracing::info!("a client was denied: {denied}"),
             SessionError::Client(error)
@@ -198,6 +200,24 @@ impl Watch for Reporter {
                 tracing::info!("a target had ended and took no more: {error}");
             }
             SessionError::Relay(RelayError::Idle) => tracing::info!("a tunnel was silent too long"),
+        }
+    }
+}
+
+/// A client of `serve` that was given the wrong kind of proxy.
+fn foreign(spoken: Opening) -> &'static str {
+    match spoken {
+        Opening::Http1 => "a client speaks plain HTTP to this port, which speaks TLS: its proxy is https://",
+        Opening::Http2 => "a client speaks HTTP/2, which this build does not: its proxy is HTTP/1.1",
+        Opening::Tls => {
+            "a client speaks TLS to this port, which speaks plain HTTP: \
+             its proxy is http://, or --tls-cert and --tls-key are missing here"
+        }
+        Opening::Socks4 => {
+            "a client speaks SOCKS4 to this port, which speaks HTTP: its proxy is http:// or https://"
+        }
+        Opening::Socks5 => {
+            "a client speaks SOCKS5 to this port, which speaks HTTP: its proxy is http:// or https://"
         }
     }
 }

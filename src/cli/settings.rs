@@ -17,12 +17,12 @@ use super::identity;
 use super::prompt::Curtain;
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
-use crate::front::http::Gate;
 use crate::mode::Place;
 use crate::mode::check::{Check, Inside, Lookups, TlsProbe};
 use crate::mode::connect::{Carrier, Connect};
 use crate::mode::forward::Forward;
 use crate::mode::serve::Serve;
+use crate::net::acceptor::Acceptor;
 use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
 use crate::net::names::Names;
@@ -108,7 +108,7 @@ pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Wa
         Command::Connect(args) => Job::Connect(connect(&args, variables, &mut warnings)?),
         Command::Forward(args) => Job::Forward(forward(args, variables, &mut warnings)?),
         Command::Check(args) => check(args, variables, &mut warnings)?,
-        Command::Serve(args) => Job::Serve(serve(args)?),
+        Command::Serve(args) => Job::Serve(serve(args, variables)?),
         Command::Completions(args) => Job::Completions(args.shell),
         #[cfg(feature = "keyring")]
         Command::Login(args) => login(args, variables)?,
@@ -248,7 +248,7 @@ fn targets(args: &CheckArgs) -> Result<Vec<Authority>, SettingsError> {
     ports.map(target).collect()
 }
 
-fn serve(args: ServeArgs) -> Result<Serve, SettingsError> {
+fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsError> {
     let guarded = args.auth_file.is_some() || !args.allow.is_empty();
     if !guarded && !is_local(&args.listen)? {
         return Err(SettingsError::OpenProxy { place: args.listen });
@@ -258,8 +258,33 @@ fn serve(args: ServeArgs) -> Result<Serve, SettingsError> {
         let file = args.auth_file.map(|file| file.display().to_string()).unwrap_or_default();
         return Err(CredentialsError::Format { file }.into());
     }
-    let gate = Gate { logins: logins.unwrap_or_default(), allow: args.allow, deny: args.deny };
-    Ok(Serve { place: args.listen, gate, max_connections: args.max_connections })
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(acceptor(certificate, key, &Person::new(variables, Curtain::new(false)))?)
+        }
+        // The words are not taken one without the other.
+        (None, _) | (_, None) => None,
+    };
+    Ok(Serve {
+        place: args.listen,
+        tls,
+        logins: logins.unwrap_or_default(),
+        allow: args.allow,
+        deny: args.deny,
+        max_connections: args.max_connections,
+    })
+}
+
+fn acceptor(certificate: &Path, key: &Path, person: &Person) -> Result<Acceptor, SettingsError> {
+    let identity = identity::read(("--tls-cert", certificate), Some(("--tls-key", key)), person)?;
+    Acceptor::new(identity).map_err(|error| {
+        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            format!("it is not the key of the certificate in {}", certificate.display())
+        } else {
+            error.to_string()
+        };
+        SettingsError::Pem { option: "--tls-key", file: key.display().to_string(), why }
+    })
 }
 
 #[cfg(feature = "keyring")]
@@ -410,7 +435,10 @@ fn tls(args: &ProxyArgs, person: &Person) -> Result<trust::Tls, SettingsError> {
         None => trust::Trust::System,
     };
     let identity = match &args.proxy_cert {
-        Some(file) => Some(identity::read(file, args.proxy_key.as_deref(), person)?),
+        Some(file) => {
+            let key = args.proxy_key.as_deref().map(|key| ("--proxy-key", key));
+            Some(identity::read(("--proxy-cert", file), key, person)?)
+        }
         None => None,
     };
     Ok(trust::Tls::new(trust, identity))

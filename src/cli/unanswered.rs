@@ -48,7 +48,13 @@ pub(super) fn explain(why: GiveUp, attempts: &[Attempt], refusal: &Refusal) -> (
 
 /// What was offered, as the proxy spelled it, and what was tried.
 fn seen(attempts: &[Attempt], refusal: &Refusal) -> String {
-    let offered: Vec<_> = refusal.challenges.iter().map(|challenge| challenge.scheme()).collect();
+    let mut offered = Vec::new();
+    for scheme in refusal.challenges.iter().map(|challenge| challenge.scheme()) {
+        // Digest is offered once for each hash.
+        if !offered.contains(&scheme) {
+            offered.push(scheme);
+        }
+    }
     let offered = if offered.is_empty() { "no scheme".into() } else { offered.join(", ") };
     let tried: Vec<_> = attempts.iter().map(tried).collect();
     match (refusal.status, tried.is_empty()) {

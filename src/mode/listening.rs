@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::crew::Crew;
-use super::session::Sessions;
+use super::session::{House, Sessions};
 use crate::front::Front;
 use crate::net::listen::{self, Listener, Listeners};
 use crate::tunnel;
@@ -162,10 +162,13 @@ pub(super) async fn serve(
             spares.maintain(failed).await;
         });
     }
+    let (close, closing) = watch::channel(());
+    let house = House { slots: slots.clone(), closing };
     tokio::select! {
-        () = accept(Listeners::new(listeners), fronts, sessions, slots.clone(), &mut crew, bounds.keepalive) => {}
+        () = accept(Listeners::new(listeners), fronts, sessions, house, &mut crew, bounds.keepalive) => {}
         () = stop.wait() => tracing::debug!("no more connections are accepted"),
     }
+    close.send_replace(());
     drop(keepers);
     spares.iter().for_each(|spares| spares.log());
     // All slots are free when the last session has ended.
@@ -182,16 +185,16 @@ async fn accept(
     mut listeners: Listeners,
     fronts: Vec<Arc<Front>>,
     sessions: Arc<Sessions>,
-    slots: Arc<Semaphore>,
+    house: House,
     crew: &mut Crew,
     keepalive: Option<Duration>,
 ) {
     // A connection is accepted only when there is a slot for it: the others wait in the backlog.
-    while let Ok(slot) = slots.clone().acquire_owned().await {
+    while let Ok(slot) = house.slots.clone().acquire_owned().await {
         let (place, client) = listeners.accept(keepalive).await;
-        let (front, sessions) = (fronts[place].clone(), sessions.clone());
+        let (front, sessions, house) = (fronts[place].clone(), sessions.clone(), house.clone());
         crew.begin(client, async move |client| {
-            sessions.serve(&front, client).await;
+            sessions.serve(&front, client, &house).await;
             drop(slot);
         });
     }

@@ -2,9 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, watch};
+#[cfg(feature = "http2")]
+use tokio::task::JoinSet;
+
 use super::Watch;
 use crate::authority::Authority;
-use crate::front::{Front, Wish, http::Denied};
+#[cfg(feature = "http2")]
+use crate::front::http2::Callers;
+use crate::front::{Asked, Denied, Front, Heard};
 use crate::net::ending::Patience;
 use crate::net::relay::{Early, RelayError, relay};
 use crate::net::stream::Stream;
@@ -20,6 +26,16 @@ pub(super) struct Sessions {
     /// Tunnels that stand already, a pool for each target that has some.
     pub(super) spares: Vec<Arc<Spares>>,
     pub(super) watch: Box<dyn Watch>,
+}
+
+/// What all sessions run in.
+#[derive(Clone)]
+pub(super) struct House {
+    /// One for each tunnel, and for each client without one.
+    pub(super) slots: Arc<Semaphore>,
+    /// Changes once, when no more tunnels shall begin.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "a client asks once"))]
+    pub(super) closing: watch::Receiver<()>,
 }
 
 /// Why one client was not served to its end.
@@ -47,17 +63,67 @@ struct Opened {
     target: Authority,
 }
 
-/// A client that gets none, and what it had wanted, if that was heard.
-type NotOpened = (Option<Authority>, SessionError);
+/// A client that gets none, and what it had wanted.
+type NotOpened = (Authority, SessionError);
 
 impl Sessions {
     /// Serves one client from its first byte to its last.
-    pub(super) async fn serve(&self, front: &Front, client: Stream) {
-        // In a box of its own: what opening needs is given back before the relay, which may be idle
-        // for days.
-        let Opened { client, tunnel, early, target } = match Box::pin(self.open(front, client)).await {
+    #[cfg_attr(not(feature = "http2"), expect(unused_variables, reason = "a client has one tunnel"))]
+    pub(super) async fn serve(self: &Arc<Self>, front: &Arc<Front>, client: Stream, house: &House) {
+        // Each in a box of its own: what hearing and opening need is given back before the relay,
+        // which may be idle for days.
+        match Box::pin(front.receive(client)).await {
+            Ok(Heard::Asked(asked)) => self.carry(front, asked).await,
+            #[cfg(feature = "http2")]
+            Ok(Heard::Callers(callers)) => Box::pin(self.serve_all(front, callers, house)).await,
+            Err(denied) => self.watch.failed(None, &denied.into()),
+        }
+    }
+
+    /// Serves a client that may have many tunnels on one connection, each as it would be alone.
+    #[cfg(feature = "http2")]
+    async fn serve_all(self: &Arc<Self>, front: &Arc<Front>, mut callers: Callers, house: &House) {
+        // The connection has a slot, which is as good as one of them's.
+        let own = Arc::new(Semaphore::new(1));
+        let mut closing = house.closing.clone();
+        let mut tunnels = JoinSet::new();
+        loop {
+            tokio::select! {
+                asked = front.next(&mut callers) => match asked {
+                    Some(Ok(asked)) => {
+                        let (sessions, front) = (self.clone(), front.clone());
+                        let slots = [own.clone(), house.slots.clone()];
+                        tunnels.spawn(async move { sessions.serve_one_of(&front, asked, slots).await });
+                    }
+                    Some(Err(denied)) => self.watch.failed(None, &denied.into()),
+                    None => break,
+                },
+                Some(_) = tunnels.join_next() => {}
+                Ok(()) = closing.changed() => callers.say_goodbye(),
+            }
+        }
+        // What they still have for their targets they may deliver.
+        while tunnels.join_next().await.is_some() {}
+    }
+
+    /// Serves one of many, as soon as there is a slot for it.
+    #[cfg(feature = "http2")]
+    async fn serve_one_of(&self, front: &Front, mut asked: Asked, [own, all]: [Arc<Semaphore>; 2]) {
+        let _slot = tokio::select! {
+            biased;
+            slot = own.acquire_owned() => slot,
+            slot = all.acquire_owned() => slot,
+            gone = asked.gone() => {
+                return self.watch.failed(Some(&asked.target), &SessionError::Client(gone));
+            }
+        };
+        self.carry(front, asked).await;
+    }
+
+    async fn carry(&self, front: &Front, asked: Asked) {
+        let Opened { client, tunnel, early, target } = match Box::pin(self.open(front, asked)).await {
             Ok(opened) => opened,
-            Err((target, error)) => return self.watch.failed(target.as_ref(), &error),
+            Err((target, error)) => return self.watch.failed(Some(&target), &error),
         };
         match relay(client, tunnel, early, self.patience).await {
             Ok(carried) => {
@@ -67,19 +133,23 @@ impl Sessions {
         }
     }
 
-    async fn open(&self, front: &Front, mut client: Stream) -> Result<Opened, NotOpened> {
-        let Wish { target, early: inbound } =
-            front.hear(&mut client).await.map_err(|denied| (None, denied.into()))?;
-        let tunnel = match self.tunnel(&target).await {
+    async fn open(&self, front: &Front, mut asked: Asked) -> Result<Opened, NotOpened> {
+        let target = asked.target.clone();
+        let tunnel = tokio::select! {
+            tunnel = self.tunnel(&target) => tunnel,
+            gone = asked.gone() => return Err((target, SessionError::Client(gone))),
+        };
+        let tunnel = match tunnel {
             Ok(tunnel) => tunnel,
             Err(error) => {
-                front.deny(&mut client, gateway_status(&error.cause)).await;
-                return Err((Some(target), error.into()));
+                front.deny(asked, gateway_status(&error.cause)).await;
+                return Err((target, error.into()));
             }
         };
-        if let Err(error) = front.grant(&mut client).await {
-            return Err((Some(target), SessionError::Client(error)));
-        }
+        let (client, inbound) = match front.grant(asked).await {
+            Ok(granted) => granted,
+            Err(error) => return Err((target, SessionError::Client(error))),
+        };
         let (outbound, stream) = tunnel.into_early_and_stream();
         Ok(Opened { client, tunnel: stream, early: Early { inbound, outbound }, target })
     }

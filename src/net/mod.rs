@@ -3,6 +3,7 @@
 //!
 //! Refuses to know routes and modes.
 
+pub mod acceptor;
 pub mod bridge;
 pub mod channel;
 pub mod dial;

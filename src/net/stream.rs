@@ -109,6 +109,24 @@ impl Stream {
         Ok(rustix::io::retry_on_intr(recv)?)
     }
 
+    /// Waits for the next byte, which stays where it is; `None` is the peer's end.
+    ///
+    /// # Errors
+    /// It is broken, or no socket.
+    pub(crate) async fn peek(&self) -> io::Result<Option<u8>> {
+        let socket = self.socket().ok_or(io::ErrorKind::Unsupported)?;
+        let mut byte = [0];
+        loop {
+            std::future::poll_fn(|cx| self.poll_read_ready(cx)).await?;
+            let peek = || Ok(rustix::net::recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.1);
+            match self.try_io(Interest::READABLE, peek) {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                peeked => return Ok((peeked? > 0).then_some(byte[0])),
+            }
+        }
+    }
+
     /// Waits for a reset.
     pub(super) async fn broken(&self) -> io::Error {
         let (waited, socket) = match self {

@@ -21,6 +21,40 @@ pub struct ConnectRequest {
     pub early: Bytes,
 }
 
+/// The client's preface of HTTP/2 (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client speaks, as its first bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// HTTP/1, or nothing that is known.
+    Http1,
+    /// HTTP/2 without TLS's say (RFC 9113 §3.3).
+    Http2,
+    /// A handshake record (RFC 8446 §5.1).
+    Tls,
+    /// A request.
+    Socks4,
+    /// A greeting (RFC 1928 §3).
+    Socks5,
+}
+
+impl Opening {
+    /// Looks at what came so far; `None`: more is needed to tell.
+    pub fn of(first: &[u8]) -> Option<Self> {
+        match first {
+            [] => None,
+            // No method begins with a control character: one byte is enough.
+            [0x16, ..] => Some(Self::Tls),
+            [4, ..] => Some(Self::Socks4),
+            [5, ..] => Some(Self::Socks5),
+            _ if first.starts_with(PREFACE) => Some(Self::Http2),
+            _ if PREFACE.starts_with(first) => None,
+            _ => Some(Self::Http1),
+        }
+    }
+}
+
 /// Why bytes are no CONNECT request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
@@ -100,32 +134,40 @@ fn parse(head: &[u8], early: Bytes) -> Result<ConnectRequest, AcceptError> {
     if hosts > 1 || (hosts == 0 && request.version == Some(1)) {
         return Err(AcceptError::Malformed);
     }
-    let mut authorizations =
+    let authorizations =
         request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("Proxy-Authorization"));
-    let credentials = match (authorizations.next(), authorizations.next()) {
-        (None, _) => None,
-        (Some(field), None) => {
-            let value = std::str::from_utf8(field.value).map_err(|_| AcceptError::Malformed)?;
-            Some(Credentials::new(value.to_owned()))
-        }
-        (Some(_), Some(_)) => return Err(AcceptError::Malformed),
-    };
+    let credentials = credentials(authorizations.map(|field| field.value))?;
     Ok(ConnectRequest { target, credentials, early })
 }
 
-/// A response head: the 2xx that opens, or a refusal without content behind which the connection
-/// closes.
-pub fn respond(status: Status, reason: &str, fields: &[(&str, &str)]) -> Bytes {
-    let mut head = BytesMut::with_capacity(128);
+/// What the Proxy-Authorization fields of a request say: there is one, or none.
+pub(crate) fn credentials<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+) -> Result<Option<Credentials>, AcceptError> {
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let value = std::str::from_utf8(value).map_err(|_| AcceptError::Malformed)?;
+            Ok(Some(Credentials::new(value.to_owned())))
+        }
+        (Some(_), Some(_)) => Err(AcceptError::Malformed),
+    }
+}
+
+/// A response: the 2xx that opens, or a refusal behind whose content the connection closes.
+pub fn respond(status: Status, reason: &str, fields: &[(&str, String)], content: &str) -> Bytes {
+    let mut head = BytesMut::with_capacity(256);
     head.put_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
     for (name, value) in fields {
         head.put_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     // RFC 9110 §9.3.6: no Content-Length in a 2xx to CONNECT.
     if status.class() != super::head::Class::Success {
-        head.put_slice(b"Content-Length: 0\r\nConnection: close\r\n");
+        let length = content.len();
+        head.put_slice(format!("Content-Length: {length}\r\nConnection: close\r\n").as_bytes());
     }
     head.put_slice(b"\r\n");
+    head.put_slice(content.as_bytes());
     head.freeze()
 }
 
@@ -172,6 +214,24 @@ mod tests {
 
     #[test]
     fn a_2xx_has_no_content_length() {
-        assert_eq!(respond(Status::new(200), "OK", &[]), "HTTP/1.1 200 OK\r\n\r\n");
+        assert_eq!(respond(Status::new(200), "OK", &[], ""), "HTTP/1.1 200 OK\r\n\r\n");
+    }
+
+    #[test]
+    fn the_first_bytes_tell_what_is_spoken() {
+        for (first, opening) in [
+            (&b""[..], None),
+            (b"\x16", Some(Opening::Tls)),
+            (b"\x04\x01", Some(Opening::Socks4)),
+            (b"\x05", Some(Opening::Socks5)),
+            (b"C", Some(Opening::Http1)),
+            (b"P", None),
+            (b"PO", Some(Opening::Http1)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", None),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", Some(Opening::Http2)),
+            (b"PRI * HTTP/2.0\r\nHost: x\r\n\r\n", Some(Opening::Http1)),
+        ] {
+            assert_eq!(Opening::of(first), opening, "{}", first.escape_ascii());
+        }
     }
 }

@@ -18,7 +18,7 @@ pub mod socks;
 #[cfg(test)]
 mod properties;
 
-pub use accept::{Accept, AcceptError, ConnectRequest};
+pub use accept::{Accept, AcceptError, ConnectRequest, Opening};
 pub use exchange::{Exchange, Refusal};
 pub use handshake::{Handshake, HandshakeError, Step};
 pub use head::{ResponseHead, Status};

@@ -25,6 +25,12 @@ pub enum Version {
     Five,
 }
 
+/// What a server says to a SOCKS5 greeting that offers nothing it takes (RFC 1928 §3).
+pub const NO_METHODS: [u8; 2] = [5, 0xff];
+
+/// What a server says to a SOCKS4 request that it does not grant.
+pub const REJECTED: [u8; 8] = [0, 91, 0, 0, 0, 0, 0, 0];
+
 /// What the driver shall do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {

@@ -389,7 +389,7 @@ fn code(reason: Reason) -> Code {
     Code(reason.into())
 }
 
-fn io_error(error: h2::Error) -> io::Error {
+pub(super) fn io_error(error: h2::Error) -> io::Error {
     let text = error.to_string();
     error.into_io().unwrap_or_else(|| io::Error::other(text))
 }

@@ -2,13 +2,15 @@
 //!
 //! A [`Tunnelled`] makes a stream of either side a channel, which the relay carries as it carries
 //! TLS; a [`Connection`] is what the streams of one connection know of it; [`client`] asks for
-//! tunnels. Frames, header compression and the accounting of windows are the h2 crate's.
+//! tunnels, a [`Server`] is asked. Frames, header compression and the accounting of windows are the h2 crate's.
 
 pub mod client;
 mod connection;
+mod server;
 mod stream;
 
 pub use connection::{Connection, Lease};
+pub use server::{Asking, Server};
 pub use stream::Tunnelled;
 
 /// Streams of one connection at a time: the least that a peer should allow (RFC 9113 §6.5.2), and

@@ -74,6 +74,18 @@ impl Way {
         })
     }
 
+    /// nghttpx in plain HTTP/1.1, that asks another proxy; `backend` is in its words.
+    pub(crate) fn nghttpx_before(backend: &str) -> Self {
+        Self::start("http", |port, dir| {
+            fs::write(dir.join("configuration"), "").unwrap();
+            let mut nghttpx = tool("nghttpx", "nghttp2-proxy");
+            nghttpx.arg("--conf").arg(dir.join("configuration")).args(["--http2-proxy", "--workers=1"]);
+            nghttpx.arg(format!("--frontend=127.0.0.1,{port};no-tls")).arg(format!("--backend={backend}"));
+            nghttpx.arg("--insecure");
+            nghttpx
+        })
+    }
+
     /// Apache inside TLS; with `clients`, it wants a certificate from the same authority.
     pub(crate) fn apache_in_tls(pki: &Pki, clients: bool) -> Self {
         Self::apache_showing(Leaf::Good, pki, clients)

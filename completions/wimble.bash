@@ -56,7 +56,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__check)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --pac --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -71,6 +71,10 @@ _wimble() {
                     return 0
                     ;;
                 -x)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -300,7 +304,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__connect)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --pac --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,6 +319,10 @@ _wimble() {
                     return 0
                     ;;
                 -x)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -453,7 +461,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__forward)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
+            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --pac --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -468,6 +476,10 @@ _wimble() {
                     return 0
                     ;;
                 -x)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

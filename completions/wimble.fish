@@ -38,6 +38,7 @@ complete -c wimble -n "__fish_wimble_needs_command" -f -a "completions" -d 'Prin
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -71,6 +72,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -s h -l help -d '
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -106,6 +108,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -s h -l help -d '
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F

@@ -405,6 +405,15 @@ pub(super) struct ProxyArgs {
     #[arg(short = 'x', long, value_name = "URL", help_heading = "Proxy", value_hint = ValueHint::Url)]
     pub(super) proxy: Vec<String>,
 
+    /// A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies
+    /// lead there; one that does not answer is passed over for the next, and asked last for 5 minutes
+    #[cfg(feature = "pac")]
+    #[arg(
+        long, value_name = "URL|FILE", conflicts_with = "proxy", help_heading = "Proxy",
+        value_hint = ValueHint::AnyPath
+    )]
+    pub(super) pac: Option<String>,
+
     /// Add a header to the CONNECT request; repeatable
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
     pub(super) proxy_header: Vec<String>,
@@ -468,6 +477,7 @@ pub(super) struct ProxyArgs {
     /// Take what wimble login has put into the desktop's secret store
     #[cfg(feature = "keyring")]
     #[arg(long, help_heading = "Credentials")]
+    #[cfg_attr(feature = "pac", arg(conflicts_with = "pac"))]
     pub(super) keyring: bool,
 
     /// auto: when the proxy asks, the strongest scheme that it offers; a scheme: that one alone,
@@ -499,6 +509,8 @@ impl Default for ProxyArgs {
     fn default() -> Self {
         Self {
             proxy: Vec::new(),
+            #[cfg(feature = "pac")]
+            pac: None,
             proxy_header: Vec::new(),
             user_agent: None,
             proxy_cacert: None,

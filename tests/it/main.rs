@@ -17,6 +17,7 @@ mod fdpass;
 mod forward;
 mod forward_resets;
 mod forward_unix;
+mod pac;
 mod proxy_tls;
 mod quirks;
 mod quirks_auth;

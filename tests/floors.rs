@@ -41,7 +41,7 @@ const LAW: [(&str, &[&str], &str); 12] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 15] = [
+const CRATES: [(&str, &[&str], &str); 16] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
@@ -55,6 +55,7 @@ const CRATES: [(&str, &[&str], &str); 15] = [
     ("md4", &["auth"], "hashes of passwords are made where they are answered"),
     ("pkcs8", &["cli"], "whoever asks for a passphrase opens the key"),
     ("keyring", &["cli"], "where a secret is kept is the person's affair"),
+    ("rquickjs", &["route"], "foreign scripts run in one place, within its bounds"),
     ("clap", &["cli"], "words typed are the command line's"),
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("h2", &["net"], "frames, windows and streams are net's"),

@@ -421,6 +421,14 @@ pub(super) struct ProxyArgs {
     /// http:// is HTTP/2 at once, without asking
     #[arg(long, value_name = "VERSION", default_value = "auto", help_heading = "Proxy")]
     pub(super) proxy_http_version: HttpVersion,
+    /// A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies
+    /// lead there; one that does not answer is passed over for the next, and asked last for 5 minutes
+    #[cfg(feature = "pac")]
+    #[arg(
+        long, value_name = "URL|FILE", conflicts_with = "proxy", help_heading = "Proxy",
+        value_hint = ValueHint::AnyPath
+    )]
+    pub(super) pac: Option<String>,
 
     /// Add a header to the CONNECT request; repeatable
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
@@ -485,6 +493,7 @@ pub(super) struct ProxyArgs {
     /// Take what wimble login has put into the desktop's secret store
     #[cfg(feature = "keyring")]
     #[arg(long, help_heading = "Credentials")]
+    #[cfg_attr(feature = "pac", arg(conflicts_with = "pac"))]
     pub(super) keyring: bool,
 
     /// auto: when the proxy asks, the strongest scheme that it offers; a scheme: that one alone,
@@ -517,6 +526,8 @@ impl Default for ProxyArgs {
         Self {
             proxy: Vec::new(),
             proxy_http_version: HttpVersion::Auto,
+            #[cfg(feature = "pac")]
+            pac: None,
             proxy_header: Vec::new(),
             user_agent: None,
             proxy_cacert: None,

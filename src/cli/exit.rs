@@ -1,13 +1,18 @@
 //! The exit codes: one total match for each room's errors, with no `_`.
 
+use crate::mode::RouteError;
 use crate::mode::check::CheckError;
 use crate::mode::connect::ConnectError;
+#[cfg(feature = "pac")]
+use crate::mode::pac::PacCause;
 use crate::net::bridge::BridgeError;
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::proto::head::Class;
 use crate::proto::http2::{Code, Http2Error};
 use crate::proto::socks::{Refusal, SocksError};
+#[cfg(feature = "pac")]
+use crate::route::pac::PacError;
 use crate::tunnel::{Cause, Error, LookUpError, Stage};
 
 /// What went wrong, as far as a script cares.
@@ -121,6 +126,27 @@ impl Classified for Http2Error {
     }
 }
 
+impl Classified for RouteError {
+    fn kind(&self) -> Kind {
+        match *self {
+            #[cfg(feature = "pac")]
+            Self::Pac(ref failure) => match &failure.cause {
+                PacCause::Slow(_) | PacCause::Script(PacError::TooSlow) => Kind::Timeout,
+                PacCause::Thread(_) | PacCause::Script(PacError::Engine(_)) => Kind::Local,
+                PacCause::Read(_)
+                | PacCause::Fetch(_)
+                | PacCause::Script(
+                    PacError::TooLarge
+                    | PacError::Script(_)
+                    | PacError::NoFunction
+                    | PacError::NoText(_)
+                    | PacError::NoWay(_),
+                ) => Kind::Usage,
+            },
+        }
+    }
+}
+
 impl Classified for BridgeError {
     fn kind(&self) -> Kind {
         match self {
@@ -134,6 +160,7 @@ impl Classified for BridgeError {
 impl Classified for ConnectError {
     fn kind(&self) -> Kind {
         match self {
+            Self::Route(error) => error.kind(),
             Self::Tunnel(error) => error.kind(),
             Self::Bridge(error) => error.kind(),
             Self::NoParent | Self::NoSocket => Kind::Usage,
@@ -146,6 +173,7 @@ impl Classified for ConnectError {
 impl Classified for CheckError {
     fn kind(&self) -> Kind {
         match self {
+            Self::Route(error) => error.kind(),
             Self::Tunnel(error) => error.kind(),
             Self::Page(_) => Kind::Protocol,
             Self::Http(ProbeError::Conversation(error)) if error.is_parse() => Kind::Protocol,

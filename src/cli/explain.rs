@@ -3,6 +3,7 @@
 
 use super::settings::Variables;
 use crate::authority::Authority;
+use crate::mode::Routes;
 use crate::route::env::{NO_PROXY_VARIABLES, PROXY_VARIABLES};
 use crate::route::{NoProxy, Policy, Proxy, ProxyUri, Route};
 
@@ -21,6 +22,8 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct Explanation {
     origin: Origin,
+    /// The script that decides, if one does; then nothing else does.
+    script: Option<String>,
     proxy: Proxy,
     exempt: NoProxy,
     /// The variable that holds the exemptions, and what it says.
@@ -30,12 +33,21 @@ pub(super) struct Explanation {
 }
 
 impl Explanation {
-    pub(super) fn new(origin: Origin, routes: &Policy, variables: Variables<'_>) -> Self {
+    pub(super) fn new(origin: Origin, routes: &Routes, variables: Variables<'_>) -> Self {
+        let (script, policy) = match routes {
+            Routes::Named(policy) => (None, policy.clone()),
+            #[cfg(feature = "pac")]
+            Routes::Script(pac) => {
+                let policy = Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
+                (Some(pac.location().to_string()), policy)
+            }
+        };
         let set = |name: &'static str| variables(name).filter(|value| !value.is_empty());
         Self {
             origin,
-            proxy: routes.proxy.clone(),
-            exempt: routes.exempt.clone(),
+            script,
+            proxy: policy.proxy,
+            exempt: policy.exempt,
             no_proxy: NO_PROXY_VARIABLES.iter().find_map(|name| Some((*name, set(name)?))),
             variables: PROXY_VARIABLES
                 .iter()
@@ -62,8 +74,8 @@ impl Explanation {
         }
     }
 
-    /// Everything that was looked at, in order, up to what decided.
-    pub(super) fn at_length(&self, target: &Authority) -> Vec<(String, String)> {
+    /// Everything that was looked at, in order, up to what decided: of a script, its answer.
+    pub(super) fn at_length(&self, target: &Authority, answer: Option<&str>) -> Vec<(String, String)> {
         let mut lines = Vec::new();
         let mut say = |name: &str, text: String| lines.push((name.to_owned(), text));
         let decided = match &self.proxy {
@@ -71,7 +83,19 @@ impl Explanation {
             Proxy::Via(proxies) => named(proxies),
         };
         if let Origin::Option(option) = self.origin {
-            say(option, format!("{decided}: an option decides, for every target"));
+            match &self.script {
+                None => say(option, format!("{decided}: an option decides, for every target")),
+                Some(script) => {
+                    say(
+                        option,
+                        format!("{script}: an option decides, and the script is asked for every target"),
+                    );
+                    say(
+                        "its answer",
+                        answer.map_or_else(|| "none".into(), |answer| format!("for {target}: {answer}")),
+                    );
+                }
+            }
             let other =
                 |(name, url): &(&str, Option<String>)| url.as_ref().map(|url| format!("{name}={url}"));
             let passed_over: Vec<_> = self.variables.iter().filter_map(other).collect();
@@ -136,7 +160,7 @@ mod tests {
         let variables =
             |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
         let (policy, variable) = env::policy(variables).expect("readable").expect("a proxy");
-        Explanation::new(Origin::Variable(variable), &policy, &variables)
+        Explanation::new(Origin::Variable(variable), &policy.into(), &variables)
     }
 
     #[test]
@@ -151,11 +175,14 @@ mod tests {
             ("host:22".parse().expect("a target"), "a.example.com:22".parse().expect("a target"));
         assert_eq!(explanation.in_short(&far), "(https_proxy)");
         assert_eq!(explanation.in_short(&near), "(no_proxy: .example.com)");
-        let said = format!("{:?}{:?}", explanation.at_length(&far), explanation.at_length(&near));
+        let said = format!("{:?}{:?}", explanation.at_length(&far, None), explanation.at_length(&near, None));
         assert!(!said.contains("secret") && !said.contains("me:"), "{said}");
-        assert_eq!(explanation.at_length(&far).last().expect("a line").1, "host:22 is reached through p:1");
         assert_eq!(
-            explanation.at_length(&near).last().expect("a line").1,
+            explanation.at_length(&far, None).last().expect("a line").1,
+            "host:22 is reached through p:1"
+        );
+        assert_eq!(
+            explanation.at_length(&near, None).last().expect("a line").1,
             "a.example.com:22 is reached without a proxy"
         );
     }

@@ -3,35 +3,52 @@
 
 /// Makes the table a type: no cause without a name and a hint.
 macro_rules! causes {
-    ($($variant:ident $name:literal $hint:literal)*) => {
+    ($($(#[$given:meta])* $variant:ident $name:literal $hint:literal)*) => {
         /// A cause that has something to be tried.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Detail {
-            $($variant,)*
+            $($(#[$given])* $variant,)*
         }
 
         impl Detail {
             /// Its name in JSON.
             pub(super) fn name(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $name,)*
+                    $($(#[$given])* Self::$variant => $name,)*
                 }
             }
 
             /// What to try next.
             pub(super) const fn hint(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $hint,)*
+                    $($(#[$given])* Self::$variant => $hint,)*
                 }
             }
 
             #[cfg(test)]
-            const ALL: &[Self] = &[$(Self::$variant,)*];
+            const ALL: &[Self] = &[$($(#[$given])* Self::$variant,)*];
         }
     };
 }
 
 causes! {
+    // The script that names the proxies.
+    #[cfg(feature = "pac")]
+    PacNotRead "pac-not-read"
+        "--pac takes a file, or http(s)://HOST/PATH"
+    #[cfg(feature = "pac")]
+    PacNotFetched "pac-not-fetched"
+        "it is fetched without a proxy, and redirects are not followed; --pac FILE takes a copy of it"
+    #[cfg(feature = "pac")]
+    PacBroken "pac-broken"
+        "browsers may pass over such a fault, and go direct; --proxy URL does without the script"
+    #[cfg(feature = "pac")]
+    PacTooSlow "pac-too-slow"
+        "it may wait for names that do not resolve here; --proxy URL does without the script"
+    #[cfg(feature = "pac")]
+    PacNoWay "pac-no-way"
+        "PROXY, HTTP, HTTPS, SOCKS, SOCKS4, SOCKS5 and DIRECT are understood; --proxy URL does without the script"
+
     // The name and the address.
     NoSuchName "no-such-name"
         "check its spelling; getent hosts NAME asks the same resolver"

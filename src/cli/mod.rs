@@ -11,6 +11,8 @@ mod explain;
 mod hints;
 mod identity;
 mod log;
+#[cfg(feature = "pac")]
+mod pac;
 mod prompt;
 mod proxy_tls;
 mod quick;

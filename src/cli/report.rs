@@ -15,12 +15,14 @@ use super::args::LogFormat;
 use super::credentials::keyring::KeyringError;
 use super::exit::{Classified as _, Kind};
 use super::hints::Detail;
+#[cfg(feature = "pac")]
+use super::pac;
 use super::settings::{SettingsError, Warning};
 use super::{proxy_tls, socks, unanswered};
 use crate::authority::Authority;
 use crate::front::Denied;
 use crate::mode::connect::ConnectError;
-use crate::mode::{PlaceError, SessionError, Watch};
+use crate::mode::{PlaceError, RouteError, SessionError, Watch};
 use crate::net::bridge::BridgeError;
 use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
@@ -51,9 +53,9 @@ impl Told {
         Self { kind, stage: None, what: what.into(), why: why.into(), detail: None, hint: None }
     }
 
-    /// Names the stage that failed.
-    pub(super) fn at(self, stage: Stage) -> Self {
-        Self { stage: Some(stage), ..self }
+    /// Names the stage that failed, if it was in one.
+    pub(super) fn at(self, stage: impl Into<Option<Stage>>) -> Self {
+        Self { stage: stage.into(), ..self }
     }
 
     /// Names the cause, which has its hint.
@@ -184,6 +186,7 @@ impl Watch for Reporter {
 
     fn failed(&self, target: Option<&Authority>, error: &SessionError) {
         match error {
+            SessionError::Route(error) => self.error(&route(error)),
             SessionError::Tunnel(error) => self.error(&tunnel(error, target)),
             SessionError::Denied(Denied::Foreign(spoken)) => self.say("warning", foreign(*spoken)),
             // What clients and targets do to each other is not this machine's trouble.
@@ -275,15 +278,20 @@ pub(super) fn keyring(error: &KeyringError) -> Told {
 pub(super) fn settings(error: &SettingsError) -> Told {
     match error {
         SettingsError::NoProxy => Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
-            .hint(
-                "give --proxy http://HOST:PORT (or --proxy direct), or set WIMBLE_PROXY, https_proxy or all_proxy",
-            ),
+            .hint(match cfg!(feature = "pac") {
+                true => "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, or set WIMBLE_PROXY, https_proxy or all_proxy",
+                false => "give --proxy http://HOST:PORT (or --proxy direct), or set WIMBLE_PROXY, https_proxy or all_proxy",
+            }),
         SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
             .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
             .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
         SettingsError::Url => Told::new(Kind::Usage, "target", error.to_string())
             .hint("a proxy's URL stands behind --proxy (-x); a target has no scheme, no user and no path"),
+        #[cfg(feature = "pac")]
+        SettingsError::Pac(why) => {
+            Told::new(Kind::Usage, "--pac", why.to_string()).because(Detail::PacNotRead)
+        }
         SettingsError::Target { .. }
         | SettingsError::Words
         | SettingsError::Compare(_)
@@ -325,6 +333,7 @@ pub(super) fn local(what: &str, error: &io::Error) -> Told {
 pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> {
     let told = |what: &str, why: String| Told::new(error.kind(), what, why);
     Some(match error {
+        ConnectError::Route(error) => route(error),
         ConnectError::Tunnel(error) => tunnel(error, Some(target)),
         ConnectError::System(error) => told("system", reason(error)),
         ConnectError::NoParent => told("--fdpass", "standard output is not a Unix socket".into())
@@ -349,6 +358,21 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
                 .hint("the proxy, a firewall or the target ended it; if it was idle, let ssh send ServerAliveInterval 30")
         }
     })
+}
+
+/// No way to a target is known.
+pub(super) fn route(error: &RouteError) -> Told {
+    match *error {
+        #[cfg(feature = "pac")]
+        RouteError::Pac(ref failure) => {
+            let (why, detail) = pac::failed(&failure.cause);
+            let told = Told::new(error.kind(), format!("pac {}", failure.location), why);
+            match detail {
+                Some(detail) => told.because(detail),
+                None => told,
+            }
+        }
+    }
 }
 
 /// A tunnel that could not be opened.

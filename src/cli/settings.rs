@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::Path;
+#[cfg(feature = "pac")]
+use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -17,11 +19,13 @@ use super::identity;
 use super::prompt::Curtain;
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
-use crate::mode::Place;
 use crate::mode::check::{Check, Inside, Lookups, TlsProbe};
 use crate::mode::connect::{Carrier, Connect};
 use crate::mode::forward::Forward;
+#[cfg(feature = "pac")]
+use crate::mode::pac::{self, Location, LocationError, Pac};
 use crate::mode::serve::Serve;
+use crate::mode::{Place, Routes};
 use crate::net::acceptor::Acceptor;
 use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
@@ -31,7 +35,7 @@ use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
 use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
-use crate::tunnel::{self, Keep};
+use crate::tunnel::{self, Keep, SetAside};
 
 /// Everything that wimble can be asked for.
 pub(super) enum Job {
@@ -74,6 +78,9 @@ pub(super) enum SettingsError {
     Proxy(ProxyUriError),
     #[error("--compare: {0}")]
     Compare(ProxyUriError),
+    #[cfg(feature = "pac")]
+    #[error("--pac: {0}")]
+    Pac(#[from] LocationError),
     #[error("{}: {}", .0.variable, .0.why)]
     Variable(EnvError),
     #[error("no proxy is given")]
@@ -199,6 +206,8 @@ fn check(
         let mut typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
         // Whoever has typed a passphrase is not asked for it again.
         (typed.proxy_cert, typed.proxy_key) = (None, None);
+        #[cfg(feature = "pac")]
+        (typed.pac = None);
         let mut repeated = Vec::new();
         let (routes, mut config, _) = proxy(&typed, &targets, variables, &mut repeated, Curtain::new(false))
             .map_err(|error| {
@@ -336,12 +345,12 @@ fn proxy(
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
     curtain: Curtain,
-) -> Result<(route::Policy, tunnel::Config, Origin), SettingsError> {
-    let (routes, origin) = routes(args, targets, variables)?;
+) -> Result<(Routes, tunnel::Config, Origin), SettingsError> {
+    let (policy, origin) = routes(args, targets, variables)?;
     if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
     }
-    if let (false, Proxy::Via(proxies)) = (args.proxy.is_empty(), &routes.proxy)
+    if let (false, Proxy::Via(proxies)) = (args.proxy.is_empty(), &policy.proxy)
         && proxies.iter().any(|proxy| proxy.password.is_some())
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
@@ -362,7 +371,11 @@ fn proxy(
     };
     let person = Person::new(variables, curtain);
     let tls = tls(args, &person)?;
-    let logins = credentials::logins(args, &routes.proxy, variables, person)?;
+    #[cfg(feature = "pac")]
+    let scripted = args.pac.is_some().then(|| credentials::logins_of_each(args, variables, person.clone()));
+    #[cfg(not(feature = "pac"))]
+    let scripted = None;
+    let logins = scripted.unwrap_or_else(|| credentials::logins(args, &policy.proxy, variables, person))?;
     let fields = RequestFields::new(user_agent.into_iter().chain(headers));
     let old = args.proxy_http_version == HttpVersion::OnePointZero;
     let fields = if old { fields.in_http_1_0() } else { fields };
@@ -379,8 +392,16 @@ fn proxy(
         service: args.proxy_spn.clone(),
         connect_timeout: args.connect_timeout,
         proxy_timeout: args.proxy_timeout,
+        set_aside: SetAside::default(),
     };
-    Ok((routes, config, origin))
+    #[cfg(feature = "pac")]
+    if let Some(text) = &args.pac {
+        let location: Location = text.parse()?;
+        let (dial, tls) = (config.dial, config.tls.clone());
+        let pac = Pac::new(location, pac::Config { dial, tls, patience: args.connect_timeout });
+        return Ok((Routes::Script(Arc::new(pac)), config, origin));
+    }
+    Ok((policy.into(), config, origin))
 }
 
 /// What we call ourselves, if anything.
@@ -393,12 +414,17 @@ fn user_agent_text(args: &ProxyArgs) -> Option<&str> {
 }
 
 /// A flag beats the environment, and no_proxy is environment: a proxy that is named by a flag is
-/// used for every target.
+/// used for every target, and a script is asked for every one: until then it is `direct`.
 fn routes(
     args: &ProxyArgs,
     targets: &[Authority],
     variables: Variables<'_>,
 ) -> Result<(route::Policy, Origin), SettingsError> {
+    #[cfg(feature = "pac")]
+    if args.pac.is_some() {
+        let unknown = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
+        return Ok((unknown, Origin::Option("--pac")));
+    }
     if !args.proxy.is_empty() {
         let proxy = chain(&args.proxy)?;
         return Ok((route::Policy { proxy, exempt: NoProxy::default() }, Origin::Option("--proxy")));

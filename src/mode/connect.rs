@@ -8,6 +8,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::{RouteError, Routes};
 use crate::authority::Authority;
 use crate::net::bridge::{BridgeError, Carried, bridge};
 use crate::net::ending::Patience;
@@ -16,7 +17,7 @@ use crate::net::relay::{Early, RelayError, relay};
 use crate::net::standard::Standard;
 use crate::net::stdio::Stdio;
 use crate::net::stream::Stream;
-use crate::{route, tunnel};
+use crate::tunnel;
 
 /// What to bridge to, and how.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Connect {
     /// The target.
     pub target: Authority,
     /// Which proxy to use.
-    pub routes: route::Policy,
+    pub routes: Routes,
     /// How the tunnel is opened.
     pub config: tunnel::Config,
     /// Who carries the bytes.
@@ -43,6 +44,9 @@ pub enum Carrier {
 /// Why a bridge failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
+    /// No way to the target is known.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// The tunnel could not be opened.
     #[error(transparent)]
     Tunnel(#[from] tunnel::Error),
@@ -79,9 +83,9 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_io().enable_time().max_io_events_per_tick(8).build();
     let runtime = runtime.map_err(ConnectError::System)?;
-    let route = job.routes.route(&job.target);
     let opened = runtime.block_on(async {
-        let tunnel = tunnel::open(&job.target, &route, &job.config, &mut ()).await?;
+        let ways = job.routes.decide(&job.target).await?.routes;
+        let tunnel = tunnel::open_first(&job.target, &ways, &job.config, &mut ()).await?;
         match tunnel.into_early_and_stream() {
             (early, Stream::Tcp(stream)) => {
                 Ok((early, Way::Socket(stream.into_std().map_err(ConnectError::System)?)))

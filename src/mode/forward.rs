@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Watch;
 use super::listening::{self, Bounds, Place, PlaceError};
 use super::session::Sessions;
+use super::{Routes, Watch};
 use crate::authority::Authority;
 use crate::front::Front;
 use crate::net::ending::Patience;
-use crate::route;
 use crate::tunnel::{self, Keep, Spares};
 
 /// What to forward, and how.
@@ -17,7 +16,7 @@ pub struct Forward {
     /// Where to listen, and where each place leads. At least one.
     pub specs: Vec<(Place, Authority)>,
     /// Which proxy to use.
-    pub routes: route::Policy,
+    pub routes: Routes,
     /// How tunnels are opened.
     pub config: tunnel::Config,
     /// How they end.
@@ -43,8 +42,7 @@ pub async fn run(job: Forward, watch: Box<dyn Watch>) -> Result<(), PlaceError> 
     let mut spares: Vec<Arc<Spares>> = Vec::new();
     for (_, target) in &job.specs {
         if job.spare.count > 0 && spares.iter().all(|known| known.target() != target) {
-            let route = job.routes.route(target);
-            spares.push(Arc::new(Spares::new(target.clone(), route, job.config.clone(), job.spare)));
+            spares.push(Arc::new(Spares::new(target.clone(), job.spare)));
         }
     }
     let sessions = Sessions { routes: job.routes, config: job.config, patience: job.patience, spares, watch };

@@ -14,10 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::crew::Crew;
-use super::session::{House, Sessions};
+use super::session::{House, SessionError, Sessions};
 use crate::front::Front;
 use crate::net::listen::{self, Listener, Listeners};
-use crate::tunnel;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +157,13 @@ pub(super) async fn serve(
     for spares in &spares {
         let (spares, sessions) = (spares.clone(), sessions.clone());
         keepers.spawn(async move {
-            let failed = |error: tunnel::Error| sessions.watch.failed(Some(spares.target()), &error.into());
-            spares.maintain(failed).await;
+            let target = spares.target();
+            let open = || {
+                let (sessions, target) = (sessions.clone(), target.clone());
+                async move { sessions.new_tunnel(&target).await }
+            };
+            let failed = |error| sessions.watch.failed(Some(target), &error);
+            spares.maintain(open, SessionError::is_about_login, failed).await;
         });
     }
     let (close, closing) = watch::channel(());

@@ -7,10 +7,14 @@ pub mod connect;
 mod crew;
 pub mod forward;
 mod listening;
+#[cfg(feature = "pac")]
+pub mod pac;
+mod routes;
 pub mod serve;
 mod session;
 
 pub use listening::{Place, PlaceError};
+pub use routes::{Decision, RouteError, Routes};
 pub use session::SessionError;
 
 use crate::authority::Authority;

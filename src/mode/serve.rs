@@ -42,7 +42,7 @@ pub async fn run(job: Serve, watch: Box<dyn Watch>) -> Result<(), PlaceError> {
     let config = tunnel::Config { auth: auth::Policy::None, ..tunnel::Config::default() };
     // A proxy passes each end on as it comes (RFC 9110 §9.3.6).
     let patience = Patience { half_close: HalfClose::After(Duration::ZERO), linger: None, idle: None };
-    let routes = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
+    let routes = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() }.into();
     let bounds =
         Bounds { max_connections: job.max_connections, grace: GRACE, keepalive: config.dial.keepalive };
     let sessions = Sessions { routes, config, patience, spares: Vec::new(), watch };

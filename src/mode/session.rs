@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 #[cfg(feature = "http2")]
 use tokio::task::JoinSet;
 
-use super::Watch;
+use super::{RouteError, Routes, Watch};
 use crate::authority::Authority;
 #[cfg(feature = "http2")]
 use crate::front::http2::Callers;
@@ -15,12 +15,11 @@ use crate::net::ending::Patience;
 use crate::net::relay::{Early, RelayError, relay};
 use crate::net::stream::Stream;
 use crate::proto::Status;
-use crate::route;
 use crate::tunnel::{self, Cause, Spares, Tunnel};
 
 /// What all sessions of one mode share.
 pub(super) struct Sessions {
-    pub(super) routes: route::Policy,
+    pub(super) routes: Routes,
     pub(super) config: tunnel::Config,
     pub(super) patience: Patience,
     /// Tunnels that stand already, a pool for each target that has some.
@@ -44,6 +43,9 @@ pub enum SessionError {
     /// It was not let in.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// No way to its target is known.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// Its tunnel could not be opened.
     #[error(transparent)]
     Tunnel(#[from] tunnel::Error),
@@ -53,6 +55,13 @@ pub enum SessionError {
     /// The relay ended early.
     #[error(transparent)]
     Relay(#[from] RelayError),
+}
+
+impl SessionError {
+    /// Whether a login is missing or was refused.
+    pub(super) fn is_about_login(&self) -> bool {
+        matches!(self, Self::Tunnel(error) if error.is_about_login())
+    }
 }
 
 /// A client and its tunnel.
@@ -142,8 +151,8 @@ impl Sessions {
         let tunnel = match tunnel {
             Ok(tunnel) => tunnel,
             Err(error) => {
-                front.deny(asked, gateway_status(&error.cause)).await;
-                return Err((target, error.into()));
+                front.deny(asked, gateway_status(&error)).await;
+                return Err((target, error));
             }
         };
         let (client, inbound) = match front.grant(asked).await {
@@ -155,18 +164,24 @@ impl Sessions {
     }
 
     /// One that stands already, or a new one.
-    async fn tunnel(&self, target: &Authority) -> Result<Tunnel, tunnel::Error> {
+    async fn tunnel(&self, target: &Authority) -> Result<Tunnel, SessionError> {
         let spares = self.spares.iter().find(|spares| spares.target() == target);
         if let Some(tunnel) = spares.and_then(|spares| spares.take()) {
             return Ok(tunnel);
         }
-        tunnel::open(target, &self.routes.route(target), &self.config, &mut ()).await
+        self.new_tunnel(target).await
+    }
+
+    pub(super) async fn new_tunnel(&self, target: &Authority) -> Result<Tunnel, SessionError> {
+        let ways = self.routes.decide(target).await?.routes;
+        Ok(tunnel::open_first(target, &ways, &self.config, &mut ()).await?)
     }
 }
 
 /// What a client is told when its target can't be reached (RFC 9110 §15.6).
-fn gateway_status(cause: &Cause) -> Status {
-    match cause {
+fn gateway_status(error: &SessionError) -> Status {
+    let SessionError::Tunnel(error) = error else { return Status::new(502) };
+    match &error.cause {
         Cause::Timeout(_) => Status::new(504),
         Cause::Resolve(_)
         | Cause::Unreachable(_)

@@ -9,6 +9,8 @@ pub mod channel;
 pub mod dial;
 pub mod ending;
 pub mod fdpass;
+#[cfg(feature = "pac")]
+pub mod fetch;
 mod flow;
 #[cfg(feature = "negotiate")]
 pub mod gss;

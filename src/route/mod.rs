@@ -1,11 +1,13 @@
 //! Which proxy leads to a target, if any.
 //!
-//! Knows proxy URIs, the variables that curl reads, and no_proxy. Refuses to dial, and to read
-//! the environment: it comes in as a function.
+//! Knows proxy URIs, the variables that curl reads, no_proxy, and proxy auto-config scripts. Refuses
+//! to dial, and to read the environment: it comes in as a function.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod env;
 pub mod no_proxy;
+#[cfg(feature = "pac")]
+pub mod pac;
 pub mod proxy_uri;
 
 pub use no_proxy::NoProxy;

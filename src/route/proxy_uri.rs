@@ -20,7 +20,7 @@ pub enum Proxy {
 }
 
 /// How a proxy is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `http://`: HTTP in the clear.
     Http,

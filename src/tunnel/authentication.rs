@@ -15,7 +15,7 @@ use crate::secret::Login;
 
 /// The authentication of one exchange.
 pub(super) struct Authentication<'a> {
-    logins: &'a Logins,
+    logins: Logins,
     proxy: &'a Authority,
     authenticator: Authenticator,
     #[cfg(feature = "negotiate")]
@@ -53,9 +53,9 @@ impl<'a> Authentication<'a> {
         let audience = Audience { target: target.to_string(), service: service.clone() };
         let logins = config.logins.of(proxy);
         Ok(Self {
-            logins,
             proxy,
             authenticator: logins.authenticator(config.auth, proxy, audience).await?,
+            logins,
             #[cfg(feature = "negotiate")]
             kerberos: super::kerberos::Kerberos::new(service),
             deadline: Instant::now() + config.proxy_timeout,

@@ -42,6 +42,14 @@ pub struct Error {
     pub cause: Cause,
 }
 
+impl Error {
+    /// Whether a login is missing or was refused: another attempt may lock an account, or ask a
+    /// person again.
+    pub fn is_about_login(&self) -> bool {
+        matches!(self.cause, Cause::Unauthenticated { .. } | Cause::LookUp(_))
+    }
+}
+
 /// Why a stage failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {

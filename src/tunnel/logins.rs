@@ -30,6 +30,15 @@ pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
 /// none, somebody may be asked.
 pub type LookUp = Arc<dyn Fn() -> Result<Option<Login>, LookUpError> + Send + Sync>;
 
+/// The logins for a proxy that nobody knew before.
+pub type Each = Arc<dyn Fn(&Authority) -> Logins + Send + Sync>;
+
+/// The logins that were made, by their proxies.
+type Made = Arc<Mutex<HashMap<Authority, Logins>>>;
+
+/// How many proxies' logins are remembered where a script names the proxies.
+const MAX_PROXIES: usize = 1000;
+
 /// Where names and passwords come from. Clones share what they learn.
 #[derive(Clone, Default)]
 pub struct Logins {
@@ -37,6 +46,8 @@ pub struct Logins {
     ask: Option<Ask>,
     /// Those of proxies that have their own.
     own: Arc<HashMap<Authority, Self>>,
+    /// Makes those of any other proxy, and those that it has made.
+    each: Option<(Each, Made)>,
     learnt: Arc<Mutex<Learnt>>,
     /// Whose turn it is to look up.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -85,9 +96,22 @@ impl Logins {
         Self { own: Arc::new(own), ..self }
     }
 
+    /// For every proxy its own, made when it is met.
+    pub fn each(make: Each) -> Self {
+        Self { each: Some((make, Arc::default())), ..Self::default() }
+    }
+
     /// Those for this proxy.
-    pub(super) fn of(&self, proxy: &Authority) -> &Self {
-        self.own.get(proxy).unwrap_or(self)
+    pub(super) fn of(&self, proxy: &Authority) -> Self {
+        if let Some(own) = self.own.get(proxy) {
+            return own.clone();
+        }
+        let Some((make, made)) = &self.each else { return self.clone() };
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.len() >= MAX_PROXIES {
+            made.clear();
+        }
+        made.entry(proxy.clone()).or_insert_with(|| make(proxy)).clone()
     }
 
     /// What is known without asking or looking.

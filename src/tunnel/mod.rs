@@ -1,11 +1,12 @@
 //! Opening a tunnel: the ladder of stages, from a name to a connection that the target is behind.
 //!
 //! [`open`] is the one way to open one; `connect`, `forward`, `serve` and `check` use it, `check`
-//! by watching it. Knows when to dial again for authentication and how long each stage may take.
+//! by watching it; where there are several ways, [`open_first`] takes them in turn. Knows when to dial again for authentication and how long each stage may take.
 //! Refuses to know who asked, and to make sentences or exit codes.
 
 mod authentication;
 mod error;
+mod failover;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "negotiate")]
@@ -28,7 +29,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 pub use error::{Cause, Error, LookUpError, Peer};
-pub use logins::{Ask, Logins, LookUp, Question};
+pub use failover::{SetAside, open_first};
+pub use logins::{Ask, Each, Logins, LookUp, Question};
 #[cfg(feature = "http2")]
 pub use pool::Pool;
 pub use spare::{Keep, Spares};
@@ -73,6 +75,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// For the CONNECT exchange, authentication included; a person's typing is not counted.
     pub proxy_timeout: Duration,
+    /// The proxies that did not answer, where there are others.
+    pub set_aside: SetAside,
 }
 
 /// Which HTTP.
@@ -120,6 +124,7 @@ impl Default for Config {
             service: None,
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),
+            set_aside: SetAside::default(),
         }
     }
 }

@@ -18,10 +18,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Cause, Config, Error, Tunnel, open};
+use super::Tunnel;
 use crate::authority::Authority;
 use crate::net::stream::{self, Stream};
-use crate::route::Route;
 
 /// After a failure nothing is opened for so long; twice as long after each further one.
 const BACK_OFF: Duration = Duration::from_secs(1);
@@ -46,8 +45,6 @@ pub struct Keep {
 #[derive(Debug)]
 pub struct Spares {
     target: Authority,
-    route: Route,
-    config: Config,
     keep: Keep,
     held: Mutex<VecDeque<Spare>>,
     /// One was taken.
@@ -74,9 +71,9 @@ struct Counts {
 
 impl Spares {
     /// Holds none before [`Spares::maintain`] runs.
-    pub fn new(target: Authority, route: Route, config: Config, keep: Keep) -> Self {
+    pub fn new(target: Authority, keep: Keep) -> Self {
         let (held, taken, counts) = Default::default();
-        Self { target, route, config, keep, held, taken, counts }
+        Self { target, keep, held, taken, counts }
     }
 
     /// Where they lead.
@@ -108,8 +105,16 @@ impl Spares {
     }
 
     /// Opens what is missing, and drops what has died or is too old, for ever. `failed` hears of
-    /// the first failure in a row.
-    pub async fn maintain(self: &std::sync::Arc<Self>, failed: impl Fn(Error)) {
+    /// the first failure in a row; one that `is_about_login` is not repeated.
+    pub async fn maintain<O, E>(
+        &self,
+        open: impl Fn() -> O,
+        is_about_login: impl Fn(&E) -> bool,
+        failed: impl Fn(E),
+    ) where
+        O: Future<Output = Result<Tunnel, E>> + Send + 'static,
+        E: Send + 'static,
+    {
         let mut opening = JoinSet::new();
         let mut back_off = BACK_OFF;
         let mut paused_until: Option<Instant> = None;
@@ -124,9 +129,7 @@ impl Spares {
             let wanted = if proven { missing } else { missing.min(1_usize.saturating_sub(opening.len())) };
             if paused_until.is_none() && !refused {
                 for _ in 0..wanted {
-                    let this = self.clone();
-                    opening
-                        .spawn(async move { open(&this.target, &this.route, &this.config, &mut ()).await });
+                    opening.spawn(open());
                 }
             }
             let oldest = self.held().front().map(|spare| spare.since + self.keep.max_age);
@@ -139,7 +142,7 @@ impl Spares {
                     }
                     Ok(Err(error)) => {
                         proven = false;
-                        refused = matches!(error.cause, Cause::Unauthenticated { .. } | Cause::LookUp(_));
+                        refused = is_about_login(&error);
                         if paused_until.is_none() {
                             if back_off == BACK_OFF {
                                 failed(error);

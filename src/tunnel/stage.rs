@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
+use super::Error;
 use crate::authority::Authority;
 use crate::net::tls::Watch;
 use crate::proto::{Refusal, ResponseHead, Version};
+use crate::route::Route;
 
 /// A stage on the way to the target, in the order they are climbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +102,10 @@ pub trait Observer {
     fn entered(&mut self, stage: Stage, with: &Authority);
     /// Something was learnt in the present stage.
     fn learnt(&mut self, facts: Facts<'_>);
+    /// The ladder begins, on this way.
+    fn set_out(&mut self, _: &Route) {}
+    /// Nobody answered on that way: the next one is tried.
+    fn gave_up(&mut self, _: Error) {}
     /// Whether a refusal's content is worth the time of reading it.
     fn wants_content(&self) -> bool {
         false

@@ -21,6 +21,7 @@ mod forward_unix;
 mod http2;
 #[cfg(feature = "http2")]
 mod http2_shared;
+mod pac;
 mod proxy_tls;
 mod quirks;
 mod quirks_auth;

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::failure::problem;
+use super::failure::{passed_over, problem};
 use crate::mode::check::{
     CertificateFacts, Ended, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
@@ -55,7 +55,8 @@ fn agreed(TlsReport { seen, .. }: &TlsReport) -> String {
 
 /// Everything else.
 pub(super) fn at_length(report: &Report) -> Vec<Line> {
-    let mut lines = Vec::new();
+    let passed_over = report.passed_over.iter().map(|error| ("passed over", passed_over(error)));
+    let mut lines: Vec<_> = passed_over.collect();
     for stage in &report.stages {
         match stage.stage {
             Stage::Tcp => tcp(stage, &mut lines),

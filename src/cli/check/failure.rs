@@ -13,7 +13,7 @@ use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::net::tls;
 use crate::starttls::UpgradeError;
-use crate::tunnel::Stage;
+use crate::tunnel::{self, Stage};
 
 /// Characters of what came instead of TLS that are shown.
 const MAX_SHOWN: usize = 60;
@@ -34,12 +34,19 @@ const ALERTS: [(AlertDescription, Detail); 5] = [
     (AlertDescription::UnrecognisedName, Detail::NameNotServed),
 ];
 
+/// A way on which nobody answered, while there are others.
+pub(super) fn passed_over(error: &tunnel::Error) -> String {
+    report::tunnel(error, None).message()
+}
+
 /// The failure of a report, if it has one.
 pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
     let error = report.failure.as_ref()?;
     let (target, stage) = (&report.target, error.stage());
-    let told = |why: String| Told::new(error.kind(), format!("{} {target}", stage.name()), why).at(stage);
+    let what = stage.map_or_else(|| target.to_string(), |stage| format!("{} {target}", stage.name()));
+    let told = |why: String| Told::new(error.kind(), what, why).at(stage);
     Some(match error {
+        CheckError::Route(error) => report::route(error),
         CheckError::Tunnel(error) => {
             let told = report::tunnel(error, Some(target));
             if let Some(problems) = proxys_problems(report, &told) {
@@ -73,11 +80,11 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
             let (why, detail) = no_handshake(report, error, first);
             told(why).because(detail)
         }
-        CheckError::Untrusted { with, problems, .. } => {
+        CheckError::Untrusted { stage, with, problems } => {
             let detail = problems.first().map_or(Detail::Untrusted, problem_detail);
             let fault = if detail == Detail::ExpiresSoon { "ends too soon" } else { "is not trusted" };
             let why = format!("the certificate {fault}: {}", sentences(problems));
-            Told::new(error.kind(), format!("{} {with}", stage.name()), why).at(stage).because(detail)
+            Told::new(error.kind(), format!("{} {with}", stage.name()), why).at(*stage).because(detail)
         }
         CheckError::Http(ProbeError::Request(error)) => told(error.to_string()),
         CheckError::Http(ProbeError::Conversation(error)) => {

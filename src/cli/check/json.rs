@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::failure::{failure, problem};
+use super::failure::{failure, passed_over, problem};
 use crate::cli::exit::Classified as _;
 use crate::cli::explain::Explanation;
 use crate::cli::hints::Detail;
@@ -22,8 +22,14 @@ pub(super) fn report(report: &Report, explanation: &Explanation, explain: bool) 
     let code = report.failure.as_ref().map_or(0, |failure| failure.kind().code());
     let mut route = json!({ "decided_by": explanation.decided_by(&report.target) });
     if explain {
-        let lines = explanation.at_length(&report.target);
+        let lines = explanation.at_length(&report.target, report.script.as_deref());
         route["explained"] = lines.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
+    }
+    if let Some(answer) = &report.script {
+        route["script"] = json!(answer);
+    }
+    if !report.passed_over.is_empty() {
+        route["passed_over"] = report.passed_over.iter().map(passed_over).collect();
     }
     let mut value = json!({
         "target": report.target.to_string(),

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use super::{failure, text};
-use crate::authority::Authority;
 use crate::cli::exit::Kind;
 use crate::cli::explain::Explanation;
 use crate::cli::report::Told;
@@ -13,8 +12,7 @@ use crate::tunnel::Stage;
 /// The outcomes so far.
 #[derive(Default)]
 pub(super) struct Sweep {
-    /// The target and the proxy of the first.
-    first: Option<(Authority, Option<Authority>)>,
+    first: Option<text::Head>,
     groups: Vec<Group>,
     /// A failure that says nothing about ports.
     spoiled: Option<Told>,
@@ -30,7 +28,7 @@ struct Group {
 impl Sweep {
     pub(super) fn add(&mut self, report: &Report) {
         let target = &report.target;
-        self.first.get_or_insert_with(|| (target.clone(), report.proxy.clone()));
+        self.first.get_or_insert_with(|| text::Head::of(report));
         let told = failure::failure(report);
         let verdict = match told.as_ref().map(|told| told.kind) {
             None => "permits",
@@ -67,8 +65,8 @@ impl Sweep {
         explain: bool,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let Some((target, proxy)) = &self.first else { return Ok(()) };
-        text::way(&target.host().to_string(), target, proxy.as_ref(), explanation, explain, out)?;
+        let Some(head) = &self.first else { return Ok(()) };
+        text::way(&head.target.host().to_string(), head, explanation, explain, out)?;
         let mut groups: Vec<_> = self.groups.iter().collect();
         let order = ["permits", "can't reach", "refuses", "is silent", "failed"];
         groups.sort_by_key(|group| order.iter().position(|verdict| *verdict == group.verdict));

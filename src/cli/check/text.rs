@@ -60,14 +60,28 @@ pub(super) fn head(
     explain: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    way(&report.target.to_string(), &report.target, report.proxy.as_ref(), explanation, explain, out)
+    way(&report.target.to_string(), &Head::of(report), explanation, explain, out)
 }
 
-/// The same for `what`, of which `target` is one.
+/// What is known of a way before it is climbed.
+#[derive(Clone)]
+pub(super) struct Head {
+    pub(super) target: Authority,
+    proxy: Option<Authority>,
+    script: Option<String>,
+}
+
+impl Head {
+    pub(super) fn of(report: &Report) -> Self {
+        let Report { target, proxy, script, .. } = report;
+        Self { target: target.clone(), proxy: proxy.clone(), script: script.clone() }
+    }
+}
+
+/// The same for `what`, of which the target of `head` is one.
 pub(super) fn way(
     what: &str,
-    target: &Authority,
-    proxy: Option<&Authority>,
+    Head { target, proxy, script }: &Head,
     explanation: &Explanation,
     explain: bool,
     out: &mut impl Write,
@@ -79,7 +93,7 @@ pub(super) fn way(
     };
     writeln!(out, "{bold}{what}{bold:#} {through} {}", printable(&explanation.in_short(target)))?;
     if explain {
-        for (name, text) in explanation.at_length(target) {
+        for (name, text) in explanation.at_length(target, script.as_deref()) {
             line(&name, &text, out)?;
         }
     }

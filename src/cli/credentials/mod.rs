@@ -24,9 +24,7 @@ pub(super) use self::person::Person;
 use self::program::ProgramError;
 use super::args::ProxyArgs;
 use super::settings::Variables;
-#[cfg(feature = "keyring")]
-use crate::authority::Authority;
-use crate::authority::Host;
+use crate::authority::{Authority, Host};
 use crate::route::{Proxy, ProxyUri};
 use crate::secret::{Login, LoginError, NtHash, Secret};
 #[cfg(feature = "keyring")]
@@ -113,7 +111,7 @@ impl Proof {
 }
 
 /// Where a name, a password, or both may be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     /// At hand.
     Here { place: String, entry: Entry },
@@ -173,15 +171,38 @@ fn shared(
         Ok(Some(login)) => Ok(Logins::known(login)),
         Ok(None) => Ok(Logins::asked(person.asked(user))),
         Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Later) => {
-            let look_up = move || match resolve(&sources, When::Asked) {
-                Ok(found) => Ok(found),
-                Err(Stop::Failed(error)) => Err(error.into()),
-                Err(Stop::Later) => Ok(None),
-            };
-            Ok(Logins::looked_up(Arc::new(look_up), person.asked(user)))
-        }
+        Err(Stop::Later) => Ok(looked_up(sources, person)),
     }
+}
+
+/// What the sources have when a proxy asks.
+fn looked_up(sources: Vec<Source>, person: Person) -> Logins {
+    let user = sources.iter().find_map(Source::user);
+    let look_up = move || match resolve(&sources, When::Asked) {
+        Ok(found) => Ok(found),
+        Err(Stop::Failed(error)) => Err(error.into()),
+        Err(Stop::Later) => Ok(None),
+    };
+    Logins::looked_up(Arc::new(look_up), person.asked(user))
+}
+
+/// Gathers the logins for proxies that a script will name: what is kept by host is looked up for
+/// each of them, and goes to no other.
+#[cfg(feature = "pac")]
+pub(super) fn logins_of_each(
+    args: &ProxyArgs,
+    variables: Variables<'_>,
+    person: Person,
+) -> Result<Logins, CredentialsError> {
+    let sources = sources(args, None, variables)?;
+    if !sources.iter().any(|source| matches!(source, Source::Netrc { .. } | Source::EverybodysNetrc { .. })) {
+        return shared(args, None, variables, person);
+    }
+    private::conceal();
+    let each = move |proxy: &Authority| {
+        looked_up(sources.iter().map(|source| source.at(proxy)).collect(), person.clone())
+    };
+    Ok(Logins::each(Arc::new(each)))
 }
 
 /// All that was given, in the order in which it counts.
@@ -216,12 +237,7 @@ fn sources(
     if let Some(command) = &args.proxy_password_command {
         sources.push(Source::Command { command: command.clone(), limit: args.proxy_timeout });
     }
-    let host = uri.map(|uri| match uri.authority.host() {
-        // Without the brackets that an authority needs.
-        Host::Address(address) => address.to_string(),
-        Host::Name(name) => name.clone(),
-    });
-    let host = host.unwrap_or_default();
+    let host = uri.map(|uri| host_of(&uri.authority)).unwrap_or_default();
     let everybodys = set(NETRC_VARIABLE).map(PathBuf::from);
     let netrc = match &args.netrc_file {
         Some(file) => Some(file.clone()),
@@ -259,6 +275,14 @@ fn sources(
         return Err(CredentialsError::Nobody);
     }
     Ok(sources)
+}
+
+/// A proxy's host without the brackets that an authority needs.
+fn host_of(proxy: &Authority) -> String {
+    match proxy.host() {
+        Host::Address(address) => address.to_string(),
+        Host::Name(name) => name.clone(),
+    }
 }
 
 /// Whether a proxy has asked yet.
@@ -354,6 +378,16 @@ impl Source {
             (Some(_) | None, _) => true,
         };
         Ok(if fits { said } else { Entry::default() })
+    }
+
+    /// The same source, for this proxy.
+    #[cfg(feature = "pac")]
+    fn at(&self, proxy: &Authority) -> Self {
+        let mut source = self.clone();
+        if let Self::Netrc { host, .. } | Self::EverybodysNetrc { host, .. } = &mut source {
+            *host = host_of(proxy);
+        }
+        source
     }
 
     /// The name that it has at hand.

@@ -11,7 +11,8 @@ use crate::net::tcp_info::{TcpInfo, tcp_info};
 use crate::net::tls::{Seen, Watch};
 use crate::proto::exchange::explanations;
 use crate::proto::{Status, Version};
-use crate::tunnel::{Facts, Observer, Stage};
+use crate::route::Route;
+use crate::tunnel::{Error, Facts, Observer, Stage};
 
 /// What became of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,10 @@ impl StageReport {
 
 /// Watches the stages.
 pub(super) struct Ladder {
+    /// The way that it leads up, once one is tried.
+    pub(super) route: Option<Route>,
+    /// The ways that were tried before.
+    pub(super) passed_over: Vec<Error>,
     stages: Vec<StageReport>,
     /// Who watches TLS with the proxies, and the stage's place.
     watches: Vec<(usize, Watch)>,
@@ -101,7 +106,15 @@ pub(super) struct Ladder {
 
 impl Ladder {
     pub(super) fn new() -> Self {
-        Self { stages: Vec::new(), watches: Vec::new(), since: None, connection: 1, scheme: None }
+        Self {
+            route: None,
+            passed_over: Vec::new(),
+            stages: Vec::new(),
+            watches: Vec::new(),
+            since: None,
+            connection: 1,
+            scheme: None,
+        }
     }
 
     /// Stops the clock of the present stage, and gives its time.
@@ -148,6 +161,16 @@ impl Ladder {
 }
 
 impl Observer for Ladder {
+    /// What was seen on another way is not of this one.
+    fn set_out(&mut self, route: &Route) {
+        let passed_over = std::mem::take(&mut self.passed_over);
+        *self = Self { route: Some(route.clone()), passed_over, ..Self::new() };
+    }
+
+    fn gave_up(&mut self, error: Error) {
+        self.passed_over.push(error);
+    }
+
     fn entered(&mut self, stage: Stage, with: &Authority) {
         self.leave();
         // Behind another proxy the connection is a new one.

@@ -121,7 +121,15 @@ mod tests {
             took: Some(Duration::from_micros(took)),
             ..StageReport::new(Stage::Tcp, target.clone(), status)
         };
-        Report { target, proxy: None, stages: vec![stage], found: Findings::default(), failure: None }
+        Report {
+            target,
+            proxy: None,
+            script: None,
+            passed_over: Vec::new(),
+            stages: vec![stage],
+            found: Findings::default(),
+            failure: None,
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub use ladder::{Exchange, StageReport, StageStatus};
 pub use many::{Spread, Statistics, each};
 pub use trust::{Problem, Store, Verdict};
 
+use super::{RouteError, Routes};
 use crate::authority::{Authority, Host};
 use crate::net::names::Names;
 use crate::net::probe::{Answer, Probe, ProbeError};
@@ -27,17 +28,17 @@ use crate::net::starttls::StarttlsError;
 use crate::net::trust::{Trust, server_name as certain_name};
 use crate::route::{self, ProxyUri, Route};
 use crate::starttls::Protocol;
-use crate::tunnel::{self, Stage};
+use crate::tunnel::{self, SetAside, Stage};
 use judgement::Judgement;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// Which proxy to use.
-    pub routes: route::Policy,
+    pub routes: Routes,
     /// How tunnels are opened.
     pub config: tunnel::Config,
-    /// How often the proxy's name is looked up.
+    /// How often the proxy's name is looked up, and one that is dead is tried.
     pub lookups: Lookups,
     /// How long the certificates of proxies and of the target must be valid yet.
     pub warn_expiry: Option<Duration>,
@@ -109,6 +110,10 @@ pub struct Report {
     pub target: Authority,
     /// The proxy, if the route has one.
     pub proxy: Option<Authority>,
+    /// What a script answered for the target, if one was asked; not escaped.
+    pub script: Option<String>,
+    /// The ways before this one, on which nobody answered.
+    pub passed_over: Vec<tunnel::Error>,
     /// Every stage that applies, in order.
     pub stages: Vec<StageReport>,
     /// What was found in the tunnel.
@@ -120,6 +125,9 @@ pub struct Report {
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
+    /// No way to the target is known.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// There is no tunnel.
     #[error(transparent)]
     Tunnel(#[from] tunnel::Error),
@@ -183,42 +191,48 @@ impl Report {
 }
 
 impl CheckError {
-    /// In which stage.
-    pub fn stage(&self) -> Stage {
-        match self {
+    /// In which stage; none, where no way is known.
+    pub fn stage(&self) -> Option<Stage> {
+        Some(match self {
+            Self::Route(_) => return None,
             Self::Tunnel(error) => error.stage,
             Self::Page(_) => Stage::Connect,
             Self::Cut(_) | Self::Starttls(_) | Self::Handshake { .. } => Stage::Tls,
             Self::Slow { stage, .. } | Self::Untrusted { stage, .. } => *stage,
             Self::Http(_) => Stage::Http,
-        }
+        })
     }
 }
 
 /// Walks to one target.
 pub async fn run(job: &Check, target: &Authority) -> Report {
-    let route = job.routes.route(target);
-    let proxies = proxies(&route);
     let mut ladder = ladder::Ladder::new();
     let mut found = Findings::default();
     if job.inside.tls.as_ref().is_some_and(|probe| !matches!(probe.trust, Trust::Anchors(_))) {
         job.config.tls.store().read_ahead();
     }
-    let failure = walk(job, target, &route, &mut ladder, &mut found).await.err();
+    let (script, failure) = match job.routes.decide(target).await {
+        Ok(way) => (way.script, walk(job, target, &way.routes, &mut ladder, &mut found).await.err()),
+        Err(error) => (None, Some(error.into())),
+    };
     let judgement = Judgement {
         trust: job.config.tls.trust(),
         tls: &job.config.tls,
         mozilla_counts: false,
         warn_expiry: job.warn_expiry,
     };
+    let route = ladder.route.take();
+    let passed_over = std::mem::take(&mut ladder.passed_over);
     let stages = ladder.finish(
-        &stages(job, target, proxies),
-        failure.as_ref().map(CheckError::stage),
+        &route.as_ref().map(|route| stages(job, target, proxies(route))).unwrap_or_default(),
+        failure.as_ref().and_then(CheckError::stage),
         |with, seen| judgement.of(&server_name(with.host()), seen),
     );
     let mut report = Report {
         target: target.clone(),
-        proxy: proxies.last().map(|proxy| proxy.authority.clone()),
+        proxy: route.as_ref().and_then(|route| proxies(route).last()).map(|proxy| proxy.authority.clone()),
+        script,
+        passed_over,
         stages,
         found,
         failure,
@@ -241,18 +255,19 @@ fn proxy_ends_soon(stages: &mut [StageReport]) -> Option<CheckError> {
 async fn walk(
     job: &Check,
     target: &Authority,
-    route: &Route,
+    routes: &[Route],
     ladder: &mut ladder::Ladder,
     found: &mut Findings,
 ) -> Result<(), CheckError> {
     let mut config = job.config.clone();
     if job.lookups == Lookups::Each {
         config.names = Names::default();
+        config.set_aside = SetAside::default();
     }
     // Each check climbs every stage.
     #[cfg(feature = "http2")]
     let config = tunnel::Config { pool: tunnel::Pool::default(), ..config };
-    let tunnel = tunnel::open(target, route, &config, ladder).await?;
+    let tunnel = tunnel::open_first(target, routes, &config, ladder).await?;
     // The stage ends with the answer, whatever is done in the tunnel then.
     ladder.leave();
     inside::Walk { check: job, target, ladder, found }.climb(tunnel).await

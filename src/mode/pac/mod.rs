@@ -1,0 +1,246 @@
+//! A proxy auto-config script at work: where it comes from, the thread that runs it, and what it
+//! has answered.
+//!
+//! The script is fetched and its thread started when the first target is asked for, and not before.
+//! Refuses to know what a script may do: that is `route::pac`.
+
+mod location;
+mod machine;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OnceCell, oneshot};
+
+pub use location::{Location, LocationError};
+
+use self::machine::Machine;
+use crate::authority::Authority;
+use crate::net::fetch::{FetchError, fetch};
+use crate::net::{dial, trust};
+use crate::route::pac::{self, Engine, PacError, Ways};
+
+/// How long an answer counts: scripts look at the clock.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// How many answers are kept. A client of a local proxy names targets without end.
+const MAX_ANSWERS: usize = 1000;
+
+/// A script names no way to a target.
+#[derive(Debug, thiserror::Error)]
+#[error("{location}: {cause}")]
+pub struct PacFailure {
+    /// Which script.
+    pub location: Location,
+    /// Why.
+    #[source]
+    pub cause: PacCause,
+}
+
+/// Why a script names no way.
+#[derive(Debug, thiserror::Error)]
+pub enum PacCause {
+    /// The file can't be read.
+    #[error("the file can't be read")]
+    Read(#[source] io::Error),
+    /// The server does not give it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// There is no answer after this time, in which it is fetched too.
+    #[error("no answer within {0:?}")]
+    Slow(Duration),
+    /// It was read, and does not answer.
+    #[error(transparent)]
+    Script(#[from] PacError),
+    /// There is no thread to run it.
+    #[error("no thread to run it")]
+    Thread(#[source] io::Error),
+}
+
+/// How a script is got.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How its server is dialled.
+    pub dial: dial::Config,
+    /// How TLS is spoken to its server.
+    pub tls: trust::Tls,
+    /// The longest time that an answer may take, the first with the fetching before it.
+    pub patience: Duration,
+}
+
+/// A script, and what it has answered.
+pub struct Pac {
+    location: Location,
+    config: Config,
+    worker: OnceCell<Worker>,
+    answers: Mutex<HashMap<Authority, (Instant, Ways)>>,
+}
+
+impl fmt::Debug for Pac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pac({})", self.location)
+    }
+}
+
+/// A target, and where the answer goes.
+type Wish = (Authority, oneshot::Sender<Result<Ways, PacError>>);
+
+type Worker = mpsc::Sender<Wish>;
+
+impl Pac {
+    /// Nothing is fetched yet.
+    pub fn new(location: Location, config: Config) -> Self {
+        let (worker, answers) = Default::default();
+        Self { location, config, worker, answers }
+    }
+
+    /// Where the script is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// What the script says about a target, or said less than a minute ago.
+    ///
+    /// # Errors
+    /// [`PacFailure`]; the next call tries again.
+    pub async fn find(&self, target: &Authority) -> Result<Ways, PacFailure> {
+        if let Some((since, ways)) = self.answers().get(target)
+            && since.elapsed() < LIFE
+        {
+            return Ok(ways.clone());
+        }
+        // One time for whoever waits, also for others that are ahead.
+        let answer = tokio::time::timeout(self.config.patience, self.ask(target)).await;
+        let answer = answer.unwrap_or(Err(PacCause::Slow(self.config.patience)));
+        let ways = answer.map_err(|cause| PacFailure { location: self.location.clone(), cause })?;
+        tracing::debug!("{} says {:?} for {target}", self.location, ways.answer);
+        let mut answers = self.answers();
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(target.clone(), (Instant::now(), ways.clone()));
+        Ok(ways)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<Authority, (Instant, Ways)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, target: &Authority) -> Result<Ways, PacCause> {
+        let worker = self.worker.get_or_try_init(async || start(self.script().await?)).await?;
+        let (reply, answer) = oneshot::channel();
+        let gone = || PacCause::Thread(io::ErrorKind::BrokenPipe.into());
+        worker.send((target.clone(), reply)).map_err(|_| gone())?;
+        Ok(answer.await.map_err(|_| gone())??)
+    }
+
+    /// The text. Some are in Latin-1, in their comments: what is no UTF-8 there does no harm.
+    async fn script(&self) -> Result<String, PacCause> {
+        let bytes = match &self.location {
+            Location::File(path) => {
+                let path = path.clone();
+                // A pipe or a network's file system may let one wait.
+                let read = tokio::task::spawn_blocking(move || read(&path)).await;
+                read.unwrap_or_else(|stopped| Err(io::Error::other(stopped))).map_err(PacCause::Read)?
+            }
+            Location::Web(address) => {
+                let Config { dial, tls, .. } = &self.config;
+                fetch(address, *dial, tls, pac::MAX_SCRIPT).await?.into()
+            }
+        };
+        tracing::debug!("{}: {} bytes", self.location, bytes.len());
+        if bytes.len() > pac::MAX_SCRIPT {
+            return Err(PacError::TooLarge.into());
+        }
+        Ok(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned())
+    }
+}
+
+/// A file, or as much of it as is more than any script.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(pac::MAX_SCRIPT as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Starts the thread that the engine belongs to; it ends with the sender.
+fn start(script: String) -> Result<Worker, PacCause> {
+    let (worker, wishes) = mpsc::channel::<Wish>();
+    let run = move || {
+        let mut engine = None;
+        for (target, reply) in wishes {
+            // Who asked may have left meanwhile.
+            if reply.is_closed() {
+                continue;
+            }
+            let ready = match engine.take() {
+                Some(ready) => Ok(ready),
+                None => Engine::new(&script, Rc::new(Machine::new())),
+            };
+            let answer = ready.and_then(|ready| {
+                let ways = ready.find(&target)?;
+                // What a script has left behind when it failed is not built upon.
+                engine = Some(ready);
+                Ok(ways)
+            });
+            let _left = reply.send(answer);
+        }
+    };
+    thread::Builder::new().name("pac".into()).stack_size(pac::STACK).spawn(run).map_err(PacCause::Thread)?;
+    Ok(worker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pac(script: &str, patience: Duration) -> (Pac, tempfile::NamedTempFile) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), script).expect("written");
+        let config = Config { dial: dial::Config::default(), tls: trust::Tls::default(), patience };
+        (Pac::new(Location::File(file.path().into()), config), file)
+    }
+
+    #[tokio::test]
+    async fn a_target_is_asked_for_once_a_minute_and_the_file_read_once() {
+        let script = "var n = 0; function FindProxyForURL(url, host) { return 'PROXY p' + ++n + ':1'; }";
+        let (pac, file) = pac(script, Duration::from_secs(10));
+        let said = async |target: &str| {
+            let ways = pac.find(&target.parse().expect("a target")).await.expect("an answer");
+            ways.answer[0].text.clone()
+        };
+        assert_eq!(said("a:1").await, "PROXY p1:1");
+        assert_eq!(said("a:1").await, "PROXY p1:1");
+        drop(file);
+        assert_eq!(said("a:2").await, "PROXY p2:1", "another port is another URL");
+        for entry in pac.answers().values_mut() {
+            entry.0 = entry.0.checked_sub(LIFE).expect("a machine that runs for a minute");
+        }
+        assert_eq!(said("a:1").await, "PROXY p3:1");
+    }
+
+    #[tokio::test]
+    async fn the_answers_that_are_kept_are_bounded() {
+        let (pac, _file) = pac("function FindProxyForURL() { return 'DIRECT'; }", Duration::from_secs(10));
+        for port in 1..=MAX_ANSWERS + 10 {
+            pac.find(&format!("a:{port}").parse().expect("a target")).await.expect("an answer");
+            assert!(pac.answers().len() <= MAX_ANSWERS);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_no_engine_can_interrupt() {
+        // A search in a text is one step to the engine.
+        let script = "function FindProxyForURL() { return 'a'.repeat(400000).indexOf('a'.repeat(200000) + 'b') + ''; }";
+        let (pac, _file) = pac(script, Duration::from_millis(50));
+        let target = "a:1".parse().expect("a target");
+        let failure = pac.find(&target).await.expect_err("it takes longer");
+        assert!(matches!(failure.cause, PacCause::Slow(_)), "{failure:?}");
+    }
+}

@@ -1,0 +1,364 @@
+//! Proxy auto-config: a script's `FindProxyForURL` says which proxies lead to a target.
+//!
+//! Knows the engine, its bounds and the helper functions that every such script may call. The
+//! script is foreign code: it sees the scheme, host and port, no more of a URL, and nothing of this
+//! machine but what the helpers tell. Refuses to read files, clocks and names: they come in as a
+//! [`World`].
+
+mod answer;
+mod hosts;
+#[cfg(all(feature = "cli", target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "these names are C's")]
+mod math;
+mod times;
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rquickjs::context::intrinsic;
+use rquickjs::function::Rest;
+use rquickjs::{
+    CatchResultExt as _, CaughtError, Coerced, Context, Ctx, Function, IntoJs as _, Object, Runtime, Value,
+};
+
+pub use answer::Entry;
+
+use super::Route;
+use crate::authority::{Authority, Host};
+
+/// Bytes of a script, as with Chromium.
+pub const MAX_SCRIPT: usize = 1024 * 1024;
+
+/// Bytes that a script may use. The parsed form of the largest script is some ten times its text.
+const MAX_MEMORY: usize = 64 * 1024 * 1024;
+
+/// Bytes of stack that a script may use. The thread that runs one needs [`STACK`].
+const MAX_STACK: usize = 512 * 1024;
+
+/// The stack of a thread that has an [`Engine`].
+pub const STACK: usize = 2 * 1024 * 1024;
+
+/// For one run of a script, without the names that it has looked up.
+const MAX_RUN: Duration = Duration::from_secs(1);
+
+/// For all names that one run looks up.
+const MAX_LOOKUPS: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// What a script may learn about the world around it.
+pub trait World {
+    /// A time that runs evenly, from any beginning.
+    fn elapsed(&self) -> Duration;
+    /// Seconds since 1970 in UTC.
+    fn unix_time(&self) -> i64;
+    /// The addresses of a name: none where it has none, or where finding out takes too long.
+    fn resolve(&self, name: &str, limit: Duration) -> Vec<IpAddr>;
+    /// The addresses of this machine that others can use.
+    fn own_addresses(&self) -> Vec<IpAddr>;
+}
+
+/// Why a script names no way to a target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PacError {
+    /// It is larger than [`MAX_SCRIPT`].
+    #[error("it is larger than {MAX_SCRIPT} bytes")]
+    TooLarge,
+    /// The engine could not be had.
+    #[error("the JavaScript engine does not start: {0}")]
+    Engine(String),
+    /// It is no JavaScript, or it threw. The text is the script's: not escaped.
+    #[error("{0}")]
+    Script(String),
+    /// It runs too long.
+    #[error("the script did not end within {MAX_RUN:?}")]
+    TooSlow,
+    /// There is nothing to call.
+    #[error("it does not define FindProxyForURL")]
+    NoFunction,
+    /// The answer is no text.
+    #[error("FindProxyForURL returned {0}, not a text")]
+    NoText(String),
+    /// The answer names no proxy that can be used. The text is the script's: not escaped.
+    #[error("FindProxyForURL returned {0:?}, and none of that can be used")]
+    NoWay(String),
+}
+
+/// The ways to one target, the best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// At least one.
+    pub routes: Vec<Route>,
+    /// The script's answer, entry by entry, those that can't be used included.
+    pub answer: Vec<Entry>,
+}
+
+/// A script that is ready to be asked. It belongs to the thread that made it.
+pub struct Engine {
+    context: Context,
+    budget: Rc<Budget>,
+}
+
+impl Engine {
+    /// Runs a script up to the point where it has defined its functions.
+    ///
+    /// # Errors
+    /// [`PacError`].
+    pub fn new(script: &str, world: Rc<dyn World>) -> Result<Self, PacError> {
+        if script.len() > MAX_SCRIPT {
+            return Err(PacError::TooLarge);
+        }
+        let refused = |error: rquickjs::Error| PacError::Engine(error.to_string());
+        let runtime = Runtime::new().map_err(refused)?;
+        runtime.set_memory_limit(MAX_MEMORY);
+        runtime.set_max_stack_size(MAX_STACK);
+        let budget = Rc::new(Budget::new(world));
+        let watched = budget.clone();
+        runtime.set_interrupt_handler(Some(Box::new(move || watched.is_spent())));
+        let context = Context::custom::<Globals>(&runtime).map_err(refused)?;
+        budget.renew();
+        context.with(|ctx| {
+            define(&ctx, &budget).map_err(refused)?;
+            ctx.eval::<(), _>(script).catch(&ctx).map_err(|error| budget.blame(&error))?;
+            find_proxy(&ctx).map(drop)
+        })?;
+        Ok(Self { context, budget })
+    }
+
+    /// Asks the script.
+    ///
+    /// # Errors
+    /// [`PacError`]; the engine can be asked again.
+    pub fn find(&self, target: &Authority) -> Result<Ways, PacError> {
+        self.budget.renew();
+        let host = match target.host() {
+            Host::Name(name) => name.to_ascii_lowercase(),
+            Host::Address(address) => address.to_string(),
+        };
+        let text = self.context.with(|ctx| {
+            let answer: Value<'_> =
+                find_proxy(&ctx)?.call((url(target), host)).catch(&ctx).map_err(|e| self.budget.blame(&e))?;
+            if answer.is_null() || answer.is_undefined() {
+                return Ok("DIRECT".to_owned());
+            }
+            let kind = answer.type_name();
+            let text = answer.into_string().ok_or_else(|| PacError::NoText(kind.to_owned()))?;
+            text.to_string().map_err(|error| PacError::Script(error.to_string()))
+        })?;
+        let mut end = text.len().min(MAX_ANSWER);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let answer = answer::entries(&text[..end]);
+        let routes: Vec<_> = answer.iter().filter_map(|entry| entry.route.clone().ok()).collect();
+        if routes.is_empty() {
+            let entries: Vec<_> = answer.into_iter().map(|entry| entry.text).collect();
+            Err(PacError::NoWay(entries.join("; ")))
+        } else {
+            Ok(Ways { routes, answer })
+        }
+    }
+}
+
+/// What the language has and such scripts use; nothing that waits, and no host objects.
+type Globals = (
+    intrinsic::Date,
+    intrinsic::Eval,
+    intrinsic::RegExpCompiler,
+    intrinsic::RegExp,
+    intrinsic::Json,
+    intrinsic::MapSet,
+);
+
+/// No path and no query: a tunnel has none, and a script has no business with them.
+fn url(target: &Authority) -> String {
+    match target.port() {
+        443 => format!("https://{}/", target.host().to_string().to_ascii_lowercase()),
+        _ => format!("https://{}/", target.to_string().to_ascii_lowercase()),
+    }
+}
+
+fn find_proxy<'js>(ctx: &Ctx<'js>) -> Result<Function<'js>, PacError> {
+    ctx.globals().get("FindProxyForURL").map_err(|_| PacError::NoFunction)
+}
+
+/// How long a script may go on.
+struct Budget {
+    world: Rc<dyn World>,
+    run_until: Cell<Duration>,
+    lookups: Cell<Duration>,
+    spent: Cell<bool>,
+}
+
+impl Budget {
+    fn new(world: Rc<dyn World>) -> Self {
+        Self { world, run_until: Cell::default(), lookups: Cell::default(), spent: Cell::default() }
+    }
+
+    fn renew(&self) {
+        self.run_until.set(self.world.elapsed() + MAX_RUN);
+        self.lookups.set(MAX_LOOKUPS);
+        self.spent.set(false);
+    }
+
+    fn is_spent(&self) -> bool {
+        let spent = self.world.elapsed() > self.run_until.get();
+        self.spent.set(self.spent.get() || spent);
+        spent
+    }
+
+    /// A lookup's time is not the script's.
+    fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        if let Ok(address) = name.parse() {
+            return vec![address];
+        }
+        let left = self.lookups.get();
+        if left.is_zero() || name.is_empty() {
+            return Vec::new();
+        }
+        let since = self.world.elapsed();
+        let found = self.world.resolve(name, left);
+        let took = self.world.elapsed().saturating_sub(since);
+        self.lookups.set(left.saturating_sub(took));
+        self.run_until.set(self.run_until.get() + took);
+        found
+    }
+
+    fn resolve_v4(&self, name: &str) -> Option<Ipv4Addr> {
+        self.resolve(name).into_iter().find_map(v4)
+    }
+
+    fn blame(&self, error: &CaughtError<'_>) -> PacError {
+        if self.spent.get() {
+            return PacError::TooSlow;
+        }
+        PacError::Script(match error {
+            CaughtError::Exception(exception) => {
+                let name: Option<String> = exception.as_object().get("name").ok();
+                let message = exception.message().unwrap_or_default();
+                let stack = exception.stack().unwrap_or_default();
+                let line = stack
+                    .split("eval_script:")
+                    .nth(1)
+                    .and_then(|behind| behind.split([':', ')', '\n']).next());
+                let place = line.map(|line| format!("line {}: ", line.trim())).unwrap_or_default();
+                format!("{place}{}: {message}", name.as_deref().unwrap_or("Error"))
+            }
+            CaughtError::Value(value) => match value.clone().get::<Coerced<String>>() {
+                Ok(text) => format!("it threw {:?}", text.0),
+                Err(_) => "it threw something".to_owned(),
+            },
+            CaughtError::Error(error) => error.to_string(),
+        })
+    }
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// A helper that looks at its arguments alone.
+type OfWords = fn(&Words) -> bool;
+
+/// One that compares them with a moment.
+type OfTime = fn(&[&str], &times::Moment) -> bool;
+
+/// One that may ask for names.
+type OfNames<T> = fn(&Budget, &Words) -> T;
+
+/// The functions of the Netscape proxy auto-config format, and Microsoft's for IPv6 (`…Ex`).
+fn define(ctx: &Ctx<'_>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
+    let globals = ctx.globals();
+    let plain: [(&str, OfWords); 4] = [
+        ("isPlainHostName", |w| hosts::is_plain(w.at(0))),
+        ("dnsDomainIs", |w| hosts::is_in_domain(w.at(0), w.at(1))),
+        ("localHostOrDomainIs", |w| hosts::is_local_or(w.at(0), w.at(1))),
+        ("shExpMatch", |w| hosts::matches(w.at(0), w.at(1))),
+    ];
+    for (name, function) in plain {
+        globals.set(name, Function::new(ctx.clone(), move |args: Args| function(&Words::of(args)))?)?;
+    }
+    let times: [(&str, OfTime); 3] =
+        [("weekdayRange", times::weekday), ("dateRange", times::date), ("timeRange", times::time)];
+    for (name, function) in times {
+        let budget = budget.clone();
+        let call = move |ctx: Ctx<'_>, args: Args| -> rquickjs::Result<bool> {
+            let words = Words::of(args);
+            let (words, in_utc) = times::split_zone(&words.0);
+            let now = budget.world.unix_time();
+            // The engine knows the zone's rules.
+            let behind: i64 =
+                if in_utc { 0 } else { ctx.eval(format!("new Date({now}000).getTimezoneOffset()"))? };
+            Ok(function(&words, &times::Moment::of(now - behind * 60)))
+        };
+        globals.set(name, Function::new(ctx.clone(), call)?)?;
+    }
+    let number = |args: Args| hosts::levels(Words::of(args).at(0));
+    globals.set("dnsDomainLevels", Function::new(ctx.clone(), number)?)?;
+    let number = |args: Args| hosts::convert(Words::of(args).at(0));
+    globals.set("convert_addr", Function::new(ctx.clone(), number)?)?;
+    let alert = |args: Args| tracing::debug!("the PAC script says {:?}", Words::of(args).at(0));
+    globals.set("alert", Function::new(ctx.clone(), alert)?)?;
+    define_lookups(ctx, &globals, budget)
+}
+
+fn define_lookups<'js>(ctx: &Ctx<'js>, globals: &Object<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
+    let tests: [(&str, OfNames<bool>); 4] = [
+        ("isResolvable", |b, w| b.resolve_v4(w.at(0)).is_some()),
+        ("isResolvableEx", |b, w| !b.resolve(w.at(0)).is_empty()),
+        ("isInNet", |b, w| hosts::is_in_net(b.resolve_v4(w.at(0)), w.at(1), w.at(2))),
+        ("isInNetEx", |b, w| hosts::is_in_prefix(&b.resolve(w.at(0)), w.at(1))),
+    ];
+    for (name, function) in tests {
+        let budget = budget.clone();
+        globals
+            .set(name, Function::new(ctx.clone(), move |args: Args| function(&budget, &Words::of(args)))?)?;
+    }
+    let texts: [(&str, OfNames<Option<String>>); 4] = [
+        ("dnsResolve", |b, w| b.resolve_v4(w.at(0)).map(|address| address.to_string())),
+        ("dnsResolveEx", |b, w| Some(list(&b.resolve(w.at(0))))),
+        // What browsers say where there is no network.
+        ("myIpAddress", |b, _| {
+            let own = b.world.own_addresses().into_iter().find_map(v4);
+            Some(own.unwrap_or(Ipv4Addr::LOCALHOST).to_string())
+        }),
+        ("myIpAddressEx", |b, _| Some(list(&b.world.own_addresses()))),
+    ];
+    for (name, function) in texts {
+        let budget = budget.clone();
+        let call = move |ctx: Ctx<'js>, args: Args| match function(&budget, &Words::of(args)) {
+            Some(text) => text.into_js(&ctx),
+            None => Ok(Value::new_null(ctx)),
+        };
+        globals.set(name, Function::new(ctx.clone(), call)?)?;
+    }
+    Ok(())
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(";")
+}
+
+type Args = Rest<Coerced<String>>;
+
+/// What a helper was called with, as texts.
+struct Words(Vec<String>);
+
+impl Words {
+    fn of(args: Args) -> Self {
+        Self(args.0.into_iter().map(|word| word.0).collect())
+    }
+
+    fn at(&self, place: usize) -> &str {
+        self.0.get(place).map_or("", String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests;

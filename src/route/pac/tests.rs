@@ -1,0 +1,236 @@
+//! Scripts as they are found, and such as mean no good.
+
+use super::*;
+
+/// A world in which it is Wednesday, 2026-11-25 04:11:46 UTC, and three names are known.
+#[derive(Default)]
+struct Fixed {
+    /// What one look at the clock costs.
+    tick: Duration,
+    elapsed: Cell<Duration>,
+}
+
+impl World for Fixed {
+    fn elapsed(&self) -> Duration {
+        self.elapsed.set(self.elapsed.get() + self.tick);
+        self.elapsed.get()
+    }
+
+    fn unix_time(&self) -> i64 {
+        1_795_579_906
+    }
+
+    fn resolve(&self, name: &str, limit: Duration) -> Vec<IpAddr> {
+        let text = match name {
+            "inside.example" => "10.1.2.3",
+            "outside.example" => "203.0.113.5",
+            "six.example" => "2001:db8::5",
+            "slow.example" => {
+                self.elapsed.set(self.elapsed.get() + limit);
+                return Vec::new();
+            }
+            _ => return Vec::new(),
+        };
+        vec![text.parse().expect("an address")]
+    }
+
+    fn own_addresses(&self) -> Vec<IpAddr> {
+        ["2001:db8::9", "192.0.2.9"].map(|text| text.parse().expect("an address")).to_vec()
+    }
+}
+
+fn engine(script: &str) -> Result<Engine, PacError> {
+    Engine::new(script, Rc::new(Fixed::default()))
+}
+
+/// What a script answers, entry by entry.
+fn answer(script: &str, target: &str) -> Result<String, PacError> {
+    let ways = engine(script)?.find(&target.parse().expect("a target"))?;
+    Ok(ways.answer.into_iter().map(|entry| entry.text).collect::<Vec<_>>().join("; "))
+}
+
+/// What an expression is in a script.
+fn value(expression: &str) -> String {
+    let script =
+        format!("function FindProxyForURL(url, host) {{ return 'DIRECT;' + encodeURI({expression}); }}");
+    let text = answer(&script, "Host.Example:22").expect("an answer");
+    text.trim_start_matches("DIRECT; ").to_owned()
+}
+
+#[test]
+fn every_helper_is_there() {
+    for (expression, expected) in [
+        ("isPlainHostName(host)", "false"),
+        ("dnsDomainIs(host, '.example')", "true"),
+        ("localHostOrDomainIs('host', 'host.example')", "true"),
+        ("isResolvable('inside.example')", "true"),
+        ("isResolvable('six.example')", "false"),
+        ("isResolvableEx('six.example')", "true"),
+        ("isResolvable('nowhere.example')", "false"),
+        ("isInNet('inside.example', '10.0.0.0', '255.0.0.0')", "true"),
+        ("isInNet('outside.example', '10.0.0.0', '255.0.0.0')", "false"),
+        ("isInNet('10.9.9.9', '10.0.0.0', '255.0.0.0')", "true"),
+        ("isInNet('nowhere.example', '0.0.0.0', '0.0.0.0')", "false"),
+        ("isInNetEx('six.example', '2001:db8::/32')", "true"),
+        ("dnsResolve('inside.example')", "10.1.2.3"),
+        ("dnsResolve('nowhere.example')", "null"),
+        ("dnsResolveEx('six.example')", "2001:db8::5"),
+        ("myIpAddress()", "192.0.2.9"),
+        ("myIpAddressEx()", "2001:db8::9;192.0.2.9".split(';').next().expect("one")),
+        ("dnsDomainLevels('a.b.c')", "2"),
+        ("shExpMatch(host, '*.example')", "true"),
+        ("weekdayRange('WED', 'GMT')", "true"),
+        ("weekdayRange('SAT', 'SUN', 'GMT')", "false"),
+        ("dateRange(25, 'NOV', 2026, 'GMT')", "true"),
+        ("timeRange(4, 'GMT')", "true"),
+        ("timeRange(5, 6, 'GMT')", "false"),
+        ("convert_addr('0.0.1.1')", "257"),
+        ("alert('x')", "undefined"),
+        (
+            "[typeof require, typeof console, typeof fetch, typeof setTimeout, typeof process, typeof std].every(function (t) { return t === 'undefined'; })",
+            "true",
+        ),
+        ("host", "host.example"),
+        ("url", "https://host.example:22/"),
+    ] {
+        assert!(value(expression).starts_with(expected), "{expression}: {}", value(expression));
+    }
+}
+
+#[test]
+fn a_company_s_file_of_200_lines_is_understood() {
+    let engine = engine(include_str!("../../../tests/fixtures/pac/company.pac")).expect("an engine");
+    for (target, answer) in [
+        ("intranet:443", "DIRECT"),
+        ("WWW.Company.example:443", "DIRECT"),
+        ("intranet.company.example:443", "DIRECT"),
+        ("git.build.example:22", "DIRECT"),
+        ("apt.mirror.example:443", "PROXY old-mirror.corp.example:80; DIRECT"),
+        (
+            "gpu.lab.research.example:22",
+            "SOCKS5 socks-lab.corp.example:1080; SOCKS socks-lab.corp.example:1081",
+        ),
+        ("activation7.vendor-b.example:443", "DIRECT"),
+        ("license01.vendor-c.example:443", "DIRECT"),
+        ("license1.vendor-c.example:443", "DIRECT"),
+        ("host.example:22", "PROXY proxy-hq1.corp.example:8080; PROXY proxy-hq2.corp.example:8080"),
+        ("backup.cloud.example:443", "DIRECT"),
+        ("inside.example:443", "DIRECT"),
+        (
+            "203.0.113.65:443",
+            "PROXY partners.corp.example:8081; PROXY proxy-hq1.corp.example:8080; PROXY proxy-hq2.corp.example:8080",
+        ),
+        ("outside.example:443", "DIRECT"),
+    ] {
+        let ways = engine.find(&target.parse().expect("a target")).expect("an answer");
+        let said: Vec<_> = ways.answer.into_iter().map(|entry| entry.text).collect();
+        assert_eq!(said.join("; "), answer, "{target}");
+    }
+}
+
+#[test]
+fn the_url_has_no_path_and_no_port_where_it_is_that_of_https() {
+    let script = "function FindProxyForURL(url, host) { return 'PROXY ' + (url == 'https://host.example/' ? 'a' : 'b') + ':1'; }";
+    assert_eq!(answer(script, "HOST.example:443").as_deref(), Ok("PROXY a:1"));
+    let script = "function FindProxyForURL(url, host) { return host == '::1' && url == 'https://[::1]:22/' ? 'DIRECT' : 'PROXY a:1'; }";
+    assert_eq!(answer(script, "[::1]:22").as_deref(), Ok("DIRECT"));
+}
+
+#[test]
+fn nothing_means_direct_and_what_is_no_text_is_an_error() {
+    for nothing in ["null", "undefined", "''", "' ; '"] {
+        let script = format!("function FindProxyForURL() {{ return {nothing}; }}");
+        assert_eq!(answer(&script, "host:1").as_deref(), Ok("DIRECT"), "{nothing}");
+    }
+    let error = answer("function FindProxyForURL() { return 5; }", "host:1");
+    assert_eq!(error, Err(PacError::NoText("int".into())));
+    let error = answer("function FindProxyForURL() { return 'QUIC x:1'; }", "host:1");
+    assert_eq!(error, Err(PacError::NoWay("QUIC x:1".into())));
+}
+
+#[test]
+fn what_is_wrong_with_a_script_is_told_with_its_line() {
+    let told = |script: &str| match answer(script, "host:1") {
+        Err(PacError::Script(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let text = told("var a;\nvar b = ;\nfunction FindProxyForURL() {}");
+    assert!(text.starts_with("line 2: SyntaxError: "), "{text}");
+    let text = told("function FindProxyForURL() {\n\n  return nothing.here;\n}");
+    assert!(text.starts_with("line 3: ReferenceError: "), "{text}");
+    let text = told("function FindProxyForURL() { throw 'no\\x1b'; }");
+    assert_eq!(text, "it threw \"no\\u{1b}\"");
+    assert_eq!(engine("var x = 1;").err(), Some(PacError::NoFunction));
+    assert_eq!(engine("var FindProxyForURL = 1;").err(), Some(PacError::NoFunction));
+}
+
+#[test]
+fn a_script_that_does_not_end_is_ended_and_the_engine_goes_on() {
+    let world = Rc::new(Fixed { tick: Duration::from_millis(50), ..Fixed::default() });
+    let script = "function FindProxyForURL(url, host) { while (host == 'loop') try { for (;;) {} } catch (e) {} return 'DIRECT'; }";
+    let engine = Engine::new(script, world.clone()).expect("an engine");
+    assert_eq!(engine.find(&"loop:1".parse().expect("a target")), Err(PacError::TooSlow));
+    assert!(engine.find(&"other:1".parse().expect("a target")).is_ok());
+    assert_eq!(Engine::new("for (;;) {}", world).err(), Some(PacError::TooSlow));
+}
+
+#[test]
+fn a_script_that_wants_all_memory_or_stack_is_stopped() {
+    for greedy in [
+        "var a = []; for (;;) a.push('x'.repeat(1000000) + a.length);",
+        "var s = 'x'; for (;;) s += s;",
+        "(function f() { return f() + 1; })();",
+        "eval('(' .repeat(1000000));",
+        "/(a+)+$/.test('a'.repeat(50) + 'b'.repeat(1000000)); throw 1;",
+    ] {
+        let script = format!("function FindProxyForURL() {{ {greedy} }}");
+        match Engine::new(&script, Rc::new(Real::new()))
+            .and_then(|e| e.find(&"host:1".parse().expect("a target")))
+        {
+            Err(PacError::Script(_) | PacError::TooSlow) => {}
+            other => panic!("{greedy}: {other:?}"),
+        }
+    }
+}
+
+/// A world whose time passes.
+struct Real(std::time::Instant);
+
+impl Real {
+    #[expect(clippy::disallowed_methods, reason = "a bound on time is tried with a clock that runs")]
+    fn new() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
+
+impl World for Real {
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+    fn unix_time(&self) -> i64 {
+        0
+    }
+    fn resolve(&self, _: &str, _: Duration) -> Vec<IpAddr> {
+        Vec::new()
+    }
+    fn own_addresses(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn names_have_their_own_time_and_it_ends() {
+    let script = "function FindProxyForURL() { isResolvable('slow.example'); return isResolvable('inside.example') ? 'PROXY a:1' : 'DIRECT'; }";
+    assert_eq!(answer(script, "host:1").as_deref(), Ok("DIRECT"));
+}
+
+#[test]
+fn a_megabyte_is_run_and_more_is_refused() {
+    let mut script = String::from("function FindProxyForURL(url, host) { return 'PROXY a:1'; }\n");
+    while script.len() < 1_000_000 {
+        script.push_str("// filler, filler, filler\nvar x = 'filler';\n");
+    }
+    assert_eq!(answer(&script, "host:1").as_deref(), Ok("PROXY a:1"));
+    script.push_str(&" ".repeat(MAX_SCRIPT));
+    assert_eq!(answer(&script, "host:1"), Err(PacError::TooLarge));
+}

@@ -41,7 +41,7 @@ const LAW: [(&str, &[&str], &str); 12] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 14] = [
+const CRATES: [(&str, &[&str], &str); 15] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
@@ -56,6 +56,7 @@ const CRATES: [(&str, &[&str], &str); 14] = [
     ("pkcs8", &["cli"], "whoever asks for a passphrase opens the key"),
     ("keyring", &["cli"], "where a secret is kept is the person's affair"),
     ("clap", &["cli"], "words typed are the command line's"),
+    ("toml", &["cli"], "a configuration file is words typed earlier"),
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("hyper", &["net"], "who speaks HTTP to a target is net"),
     ("hdrhistogram", &["mode"], "times are counted by the one who takes them"),

@@ -319,7 +319,10 @@ fn dispute(error: &clap::Error, key: &str) -> String {
     // --NAME <VALUE>
     let others = others.iter().filter_map(|name| name.split(' ').next()?.strip_prefix("--"));
     let others = others.filter(|name| *name != key).collect::<Vec<_>>().join(", ");
-    if error.kind() == ErrorKind::ArgumentConflict {
+    if others.is_empty() {
+        // Of a chain, where one proxy is wanted.
+        sentence(error)
+    } else if error.kind() == ErrorKind::ArgumentConflict {
         format!("it does not go together with {others}")
     } else if error.kind() == ErrorKind::MissingRequiredArgument {
         format!("it needs {others}")

@@ -41,7 +41,7 @@ const LAW: [(&str, &[&str], &str); 12] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 16] = [
+const CRATES: [(&str, &[&str], &str); 17] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
@@ -57,6 +57,7 @@ const CRATES: [(&str, &[&str], &str); 16] = [
     ("keyring", &["cli"], "where a secret is kept is the person's affair"),
     ("rquickjs", &["route"], "foreign scripts run in one place, within its bounds"),
     ("clap", &["cli"], "words typed are the command line's"),
+    ("toml", &["cli"], "a configuration file is words typed earlier"),
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("h2", &["net"], "frames, windows and streams are net's"),
     ("hyper", &["net"], "who speaks HTTP to a target is net"),

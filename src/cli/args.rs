@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, FromArgMatches as _, ValueEnum, ValueHint};
 
+use super::config::{self, Config, ConfigError, Filed};
+use super::settings::Variables;
 use super::{quick, words};
 use crate::auth;
 use crate::front::Pattern;
@@ -30,11 +32,34 @@ pub(super) enum Command {
     Forward(ForwardArgs),
     Check(CheckArgs),
     Serve(ServeArgs),
+    /// What is in force, ready to be printed.
+    Config(String),
     Completions(CompletionsArgs),
     #[cfg(feature = "keyring")]
     Login(LoginArgs),
     #[cfg(feature = "keyring")]
     Logout(LogoutArgs),
+}
+
+/// Why there are no words.
+#[derive(Debug)]
+pub(super) enum Misread {
+    /// clap's reasons, which are also what `--help` and `--version` print.
+    Words(clap::Error),
+    /// The configuration file's.
+    Config(ConfigError),
+}
+
+impl From<clap::Error> for Misread {
+    fn from(error: clap::Error) -> Self {
+        Self::Words(error)
+    }
+}
+
+impl From<ConfigError> for Misread {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
 }
 
 impl Cli {
@@ -83,6 +108,14 @@ impl Cli {
                          wimble connect --proxy 127.0.0.1:3128 host.example 22",
                     )
                     .defer(ServeArgs::augment_args),
+                clap::Command::new(CONFIG)
+                    .about("Show the settings in force, and where each comes from")
+                    .before_help(
+                        "Example:\n    \
+                         wimble config --profile work\n    \
+                         wimble config -F other.toml --connect-timeout 3s",
+                    )
+                    .defer(config_options),
                 clap::Command::new("completions")
                     .about("Print a completion script")
                     .before_help(
@@ -109,16 +142,51 @@ impl Cli {
         LogArgs::augment_args(root)
     }
 
-    /// Reads the words.
-    ///
-    /// # Errors
-    /// clap's, which are also what `--help` and `--version` print.
-    pub(super) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
-        quick::read(words).map_or_else(|| Self::read_by_clap(words), Ok)
+    /// Reads the words, and the configuration file as far as they leave it a say.
+    pub(super) fn read(words: &[OsString], variables: Variables<'_>) -> Result<Self, Misread> {
+        match quick::read(words) {
+            Some(cli) if !config::is_there(variables) => Ok(cli),
+            Some(_) | None => Self::read_by_clap(words, variables),
+        }
     }
 
-    pub(super) fn read_by_clap(words: &[OsString]) -> Result<Self, clap::Error> {
-        let mut matches = Self::definition().try_get_matches_from(words)?;
+    pub(super) fn read_by_clap(words: &[OsString], variables: Variables<'_>) -> Result<Self, Misread> {
+        let mut definition = Self::definition();
+        let typed = definition.try_get_matches_from_mut(words)?;
+        let named =
+            typed.subcommand().and_then(|(name, inner)| Some((definition.find_subcommand(name)?, inner)));
+        let takes_file = |(command, _): &(&clap::Command, _)| {
+            command.get_arguments().any(|arg| arg.get_long() == Some("config"))
+        };
+        let Some((command, inner)) = named.filter(takes_file) else { return Ok(Self::of_matches(typed)?) };
+
+        let config = Config::load(inner, variables)?;
+        let standings = config.standings(command, inner, variables);
+        // Behind the command's name: the first word that is like it, as the only option that may stand
+        // before it and has a value takes no such value.
+        let at =
+            words.iter().skip(1).position(|word| word == command.get_name()).map_or(words.len(), |at| at + 2);
+        let read = |filed: &[OsString]| {
+            Self::definition().try_get_matches_from([&words[..at], filed, &words[at..]].concat())
+        };
+        let filed = config::words(&standings);
+        let matches = match filed.is_empty() {
+            true => None,
+            false => Some(read(&filed).map_err(|error| config.blame(&standings, &error, read))?),
+        };
+        if command.get_name() == CONFIG {
+            let shown = config.shown(command, inner, &standings, variables);
+            return Ok(Self { command: Command::Config(shown), log: LogArgs::from_arg_matches(&typed)? });
+        }
+        let filed = config.filed(&standings);
+        let mut cli = Self::of_matches(matches.unwrap_or(typed))?;
+        if let Some(file) = cli.command.file() {
+            file.filed = filed;
+        }
+        Ok(cli)
+    }
+
+    fn of_matches(mut matches: clap::ArgMatches) -> Result<Self, clap::Error> {
         let log = LogArgs::from_arg_matches_mut(&mut matches)?;
         // Out of the matches, not by reference: that would clone them all.
         let Some((name, mut words)) = matches.remove_subcommand() else {
@@ -139,6 +207,35 @@ impl Cli {
         };
         Ok(Self { command, log })
     }
+}
+
+impl Command {
+    /// Where a command that obeys a configuration file has what is to be known of it.
+    pub(super) fn file(&mut self) -> Option<&mut FileArgs> {
+        match self {
+            Self::Connect(args) => Some(&mut args.proxy.file),
+            Self::Forward(args) => Some(&mut args.proxy.file),
+            Self::Check(args) => Some(&mut args.proxy.file),
+            #[cfg(feature = "keyring")]
+            Self::Login(args) => Some(&mut args.file),
+            #[cfg(feature = "keyring")]
+            Self::Logout(args) => Some(&mut args.file),
+            Self::Serve(_) | Self::Config(_) | Self::Completions(_) => None,
+        }
+    }
+}
+
+/// The command that has no words of its own: its options are those of all settings.
+const CONFIG: &str = "config";
+
+fn config_options(command: clap::Command) -> clap::Command {
+    let plain = || clap::Command::new(CONFIG);
+    let settable = [
+        ConnectArgs::augment_args(plain()),
+        ForwardArgs::augment_args(plain()),
+        CheckArgs::augment_args(plain()),
+    ];
+    command.args(config::options(settable))
 }
 
 const EXIT_CODES: &str = "\
@@ -198,6 +295,9 @@ pub(super) struct LoginArgs {
     /// A file whose first line is NAME:PASSWORD, readable by its owner alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) proxy_credentials: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) file: FileArgs,
 }
 
 #[cfg(feature = "keyring")]
@@ -206,6 +306,9 @@ pub(super) struct LogoutArgs {
     /// The proxy; else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says
     #[arg(short = 'x', long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(super) proxy: Option<String>,
+
+    #[command(flatten)]
+    pub(super) file: FileArgs,
 }
 
 #[derive(Debug, Args)]
@@ -243,9 +346,14 @@ impl ConnectArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ForwardArgs {
-    /// [BIND:]PORT:HOST:HOSTPORT as with ssh -L, or unix:PATH:HOST:HOSTPORT; port 0 lets the system choose
-    #[arg(value_name = "SPEC", required = true, value_parser = words::spec)]
-    pub(super) specs: Vec<words::Spec>,
+    /// [BIND:]PORT:HOST:HOSTPORT as with ssh -L, or unix:PATH:HOST:HOSTPORT; port 0 lets the system
+    /// choose. Or the name of a forward in the configuration file
+    #[arg(value_name = "SPEC", required_unless_present = "all", value_parser = words::wish)]
+    pub(super) specs: Vec<words::Wish>,
+
+    /// All forwards that the configuration file names
+    #[arg(long)]
+    pub(super) all: bool,
 
     #[command(flatten)]
     pub(super) proxy: ProxyArgs,
@@ -430,6 +538,9 @@ pub(super) struct ProxyArgs {
     )]
     pub(super) pac: Option<String>,
 
+    #[command(flatten)]
+    pub(super) file: FileArgs,
+
     /// Add a header to the CONNECT request; repeatable
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Proxy")]
     pub(super) proxy_header: Vec<String>,
@@ -528,6 +639,7 @@ impl Default for ProxyArgs {
             proxy_http_version: HttpVersion::Auto,
             #[cfg(feature = "pac")]
             pac: None,
+            file: FileArgs::default(),
             proxy_header: Vec::new(),
             user_agent: None,
             proxy_cacert: None,
@@ -550,6 +662,23 @@ impl Default for ProxyArgs {
             keepalive: Duration::from_secs(60),
         }
     }
+}
+
+// Which configuration, and what it said.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct FileArgs {
+    /// The configuration file, wimble.toml(5); /dev/null for none. Else WIMBLE_CONFIG says, else it is
+    /// $XDG_CONFIG_HOME/wimble/config.toml or ~/.config/wimble/config.toml, if there is one
+    #[arg(short = 'F', long, value_name = "FILE", help_heading = "Configuration", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+
+    /// The profile of that file that counts; else WIMBLE_PROFILE says
+    #[arg(short = 'P', long, value_name = "NAME", help_heading = "Configuration")]
+    pub(super) profile: Option<String>,
+
+    /// What of the values beside this came from the file.
+    #[arg(skip)]
+    pub(super) filed: Filed,
 }
 
 // How tunnels end.

@@ -1,6 +1,7 @@
 //! Why a proxy was chosen: which option, variable or no_proxy entry decided, and what else was
 //! looked at. Passwords in URLs are left out.
 
+use super::config::Location;
 use super::settings::Variables;
 use crate::authority::Authority;
 use crate::mode::Routes;
@@ -8,12 +9,14 @@ use crate::route::env::{NO_PROXY_VARIABLES, PROXY_VARIABLES};
 use crate::route::{NoProxy, Policy, Proxy, ProxyUri, Route};
 
 /// What named the proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// An option on the command line.
     Option(&'static str),
     /// A variable of the environment.
     Variable(&'static str),
+    /// The configuration file.
+    File(Location),
     /// Nothing did, and no_proxy sends every target direct.
     NoProxy,
 }
@@ -56,12 +59,14 @@ impl Explanation {
         }
     }
 
-    /// What decided for this target: the option or variable, or the variable of no_proxy.
-    pub(super) fn decided_by(&self, target: &Authority) -> &'static str {
-        match (&self.no_proxy, self.exempt.entry(target), self.origin) {
-            (Some((variable, _)), Some(_), _) => variable,
-            (_, _, Origin::Option(name) | Origin::Variable(name)) => name,
-            (_, _, Origin::NoProxy) => "no_proxy",
+    /// What decided for this target: the option, the variable, the line of the configuration file, or
+    /// the variable of no_proxy.
+    pub(super) fn decided_by(&self, target: &Authority) -> String {
+        match (&self.no_proxy, self.exempt.entry(target), &self.origin) {
+            (Some((variable, _)), Some(_), _) => (*variable).to_owned(),
+            (_, _, Origin::Option(name) | Origin::Variable(name)) => (*name).to_owned(),
+            (_, _, Origin::File(place)) => place.line(),
+            (_, _, Origin::NoProxy) => "no_proxy".to_owned(),
         }
     }
 
@@ -116,6 +121,13 @@ impl Explanation {
                     break;
                 }
             }
+        }
+        match &self.origin {
+            Origin::File(place) => {
+                say(&place.line(), format!("{decided}: the file decides, as no option and no variable does"));
+            }
+            Origin::NoProxy => say("configuration", "names no proxy".into()),
+            Origin::Option(_) | Origin::Variable(_) => {}
         }
         match (&self.no_proxy, self.exempt.entry(target)) {
             (None, _) => say("no_proxy", "not set".into()),

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod config;
 mod credentials;
 mod exit;
 mod explain;
@@ -26,7 +27,8 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use self::args::{Cli, LogFormat};
+use self::args::{Cli, LogFormat, Misread};
+pub use self::config::{Kind as SettingKind, SETTINGS, Setting};
 use self::exit::{Classified as _, Kind};
 use self::report::{Reporter, Told};
 use self::settings::Job;
@@ -40,14 +42,21 @@ pub fn command() -> clap::Command {
 /// Does what `arguments` ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let cli = match Cli::read(&arguments) {
+    // What is not UTF-8 is no proxy and no name either: it is told, not passed over.
+    let variables = |name: &str| {
+        let value = std::env::var_os(name)?;
+        // Moved, not copied: it may be a password.
+        Some(value.into_string().unwrap_or_else(|strange| strange.to_string_lossy().into_owned()))
+    };
+    let misread = || Reporter { format: LogFormat::of_misread(&arguments), quiet: false };
+    let cli = match Cli::read(&arguments, &variables) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(Misread::Config(error)) => return fail(misread(), &report::config(&error)),
+        Err(Misread::Words(error)) => {
             let asked_nothing =
                 error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
             if error.use_stderr() && !asked_nothing {
-                let reporter = Reporter { format: LogFormat::of_misread(&arguments), quiet: false };
-                return fail(reporter, &report::usage(&error));
+                return fail(misread(), &report::usage(&error));
             }
             // --help and --version: what can't be written nobody wanted to read.
             let _unread = error.print();
@@ -56,12 +65,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     log::install(&cli.log, matches!(cli.command, args::Command::Forward(_) | args::Command::Serve(_)));
     let reporter = Reporter { format: cli.log.log_format, quiet: cli.log.quiet };
-    // What is not UTF-8 is no proxy and no name either: it is told, not passed over.
-    let variables = |name: &str| {
-        let value = std::env::var_os(name)?;
-        // Moved, not copied: it may be a password.
-        Some(value.into_string().unwrap_or_else(|strange| strange.to_string_lossy().into_owned()))
-    };
     let (job, warnings) = match settings::resolve(cli, &variables) {
         Ok(resolved) => resolved,
         Err(error) => return fail(reporter, &report::settings(&error)),
@@ -99,19 +102,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Job::Completions(shell) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "wimble", &mut script);
-            match io::stdout().write_all(&script) {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    fail(reporter, &report::local("stdout", &error))
-                }
-                Ok(()) | Err(_) => ExitCode::SUCCESS,
-            }
+            print(reporter, &script)
         }
+        Job::Config(shown) => print(reporter, shown.as_bytes()),
     }
 }
 
 fn fail(reporter: Reporter, told: &Told) -> ExitCode {
     reporter.error(told);
     ExitCode::from(told.kind.code())
+}
+
+/// To stdout; whoever reads no further has seen enough.
+fn print(reporter: Reporter, text: &[u8]) -> ExitCode {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(reporter, &report::local("stdout", &error))
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 /// Runs a listening mode; it takes the other cores itself.

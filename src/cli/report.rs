@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue};
 use rustix::io::Errno;
 
 use super::args::LogFormat;
+use super::config::{ConfigError, Why};
 #[cfg(feature = "keyring")]
 use super::credentials::keyring::KeyringError;
 use super::exit::{Classified as _, Kind};
@@ -228,18 +229,24 @@ fn foreign(spoken: Opening) -> &'static str {
 /// Words that are no command line: clap's sentences, on one line.
 pub(super) fn usage(error: &clap::Error) -> Told {
     let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let ends = ["\n\n  tip: ", "\n\nUsage: ", "\n\nFor more information", "\n  [possible values: "];
-    let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
-    let why = text[..end].trim_end().replace("\n  ", " ");
+    let why = sentence(error);
     let hint = ["  tip: ", "  [possible values: "].iter().find_map(|mark| {
-        let (_, rest) = text[end..].split_once(mark)?;
+        let (_, rest) = text.split_once(mark)?;
         rest.lines().next().map(|line| line.trim_end_matches(']').to_owned())
     });
     let why = if why.is_empty() { "a command is missing".to_owned() } else { why };
     let hint = absent_keyring(error).or(hint);
     Told::new(Kind::Usage, "usage", why)
         .hint(hint.unwrap_or_else(|| "wimble --help shows what there is".into()))
+}
+
+/// What clap says, on one line, without what it adds.
+pub(super) fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let ends = ["\n\n  tip: ", "\n\nUsage: ", "\n\nFor more information", "\n  [possible values: "];
+    let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+    text[..end].trim_end().replace("\n  ", " ")
 }
 
 /// What to do in a build that has no keyring, for words that want one.
@@ -274,13 +281,38 @@ pub(super) fn keyring(error: &KeyringError) -> Told {
     }
 }
 
+/// The configuration file.
+pub(super) fn config(error: &ConfigError) -> Told {
+    let told = Told::new(Kind::Usage, &error.place, error.why.to_string());
+    match &error.why {
+        Why::Unknown { near: Some(near), .. } => told.hint(format!("{near} is one")),
+        Why::Unknown { near: None, .. } => told.hint("wimble config shows all settings"),
+        Why::NoProfile { known, .. } if !known.is_empty() => {
+            told.hint(format!("its profiles are {}", known.join(", ")))
+        }
+        Why::NoFile { .. } => {
+            told.hint("wimble config shows where it is looked for; --config FILE names another")
+        }
+        Why::Read(error) => Told { why: reason(error), ..told },
+        Why::NoProfile { .. }
+        | Why::Toml(_)
+        | Why::NotForFiles { .. }
+        | Why::Type { .. }
+        | Why::Value { .. }
+        | Why::Together { .. }
+        | Why::Exposed { .. }
+        | Why::Writable { .. }
+        | Why::ForwardName { .. } => told,
+    }
+}
+
 /// Usage and configuration.
 pub(super) fn settings(error: &SettingsError) -> Told {
     match error {
         SettingsError::NoProxy => Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
             .hint(match cfg!(feature = "pac") {
-                true => "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, or set WIMBLE_PROXY, https_proxy or all_proxy",
-                false => "give --proxy http://HOST:PORT (or --proxy direct), or set WIMBLE_PROXY, https_proxy or all_proxy",
+                true => "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file",
+                false => "give --proxy http://HOST:PORT (or --proxy direct), set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file",
             }),
         SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
             .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
@@ -291,6 +323,11 @@ pub(super) fn settings(error: &SettingsError) -> Told {
         #[cfg(feature = "pac")]
         SettingsError::Pac(why) => {
             Told::new(Kind::Usage, "--pac", why.to_string()).because(Detail::PacNotRead)
+        }
+        SettingsError::Filed { place, error } => {
+            let told = settings(error);
+            let why = format!("{}: {}", told.what.trim_start_matches('-'), told.why);
+            Told { what: place.to_string(), why, ..told }
         }
         SettingsError::Target { .. }
         | SettingsError::Words
@@ -303,6 +340,8 @@ pub(super) fn settings(error: &SettingsError) -> Told {
         | SettingsError::Pem { .. }
         | SettingsError::DirectInChain
         | SettingsError::OpenProxy { .. }
+        | SettingsError::NoForward { .. }
+        | SettingsError::NoForwards
         | SettingsError::Place { .. } => {
             let sentence = error.to_string();
             let (what, why) = sentence.split_once(": ").unwrap_or(("usage", &sentence));

@@ -13,17 +13,19 @@ use super::args::{
     CheckArgs, Cli, Command, ConnectArgs, ForwardArgs, HttpVersion, ProxyArgs, RelayArgs, ServeArgs,
 };
 use super::check::{Plan, Scope, Way};
+use super::config::{Filed, Location};
 use super::credentials::{self, CredentialsError, Person};
 use super::explain::{Explanation, Origin};
 use super::identity;
 use super::prompt::Curtain;
+use super::words::{Spec, Wish};
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
 use crate::mode::check::{Check, Inside, Lookups, TlsProbe};
 use crate::mode::connect::{Carrier, Connect};
 use crate::mode::forward::Forward;
 #[cfg(feature = "pac")]
-use crate::mode::pac::{self, Location, LocationError, Pac};
+use crate::mode::pac::{self, LocationError, Pac};
 use crate::mode::serve::Serve;
 use crate::mode::{Place, Routes};
 use crate::net::acceptor::Acceptor;
@@ -44,6 +46,8 @@ pub(super) enum Job {
     Check(Box<Plan>),
     Serve(Serve),
     Completions(clap_complete::Shell),
+    /// What `config` shows.
+    Config(String),
     #[cfg(feature = "keyring")]
     Login {
         proxy: Authority,
@@ -103,25 +107,86 @@ pub(super) enum SettingsError {
     OpenProxy { place: Place },
     #[error("{place}: {error}")]
     Place { place: Place, error: std::io::Error },
+    #[error("forward {name}: {}", no_forward(.names))]
+    NoForward { name: String, names: Vec<String> },
+    #[error("--all: the configuration names no forward")]
+    NoForwards,
+    /// It is not an option's value that is wrong, but what the configuration file has in its place.
+    #[error("{place}: {error}")]
+    Filed { place: Location, error: Box<Self> },
+}
+
+impl SettingsError {
+    /// The setting whose value is to blame.
+    fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Proxy(_) | Self::DirectInChain => Some("proxy"),
+            Self::UserAgent(_) => Some("user-agent"),
+            Self::Header(_) => Some("proxy-header"),
+            #[cfg(feature = "pac")]
+            Self::Pac(_) => Some("pac"),
+            Self::Pem { option, .. } => option.strip_prefix("--"),
+            Self::Target { .. }
+            | Self::Url
+            | Self::Words
+            | Self::Compare(_)
+            | Self::Variable(_)
+            | Self::NoProxy
+            | Self::OneHost
+            | Self::Credentials(_)
+            | Self::Sni(_)
+            | Self::OpenProxy { .. }
+            | Self::Place { .. }
+            | Self::NoForward { .. }
+            | Self::NoForwards
+            | Self::Filed { .. } => None,
+        }
+    }
+}
+
+/// Why a name is none of a forward, and no SPEC either.
+fn no_forward(names: &[String]) -> String {
+    match names {
+        [] => "the configuration names no forward, and a SPEC is [BIND:]PORT:HOST:HOSTPORT".into(),
+        names => format!("the configuration names {}", names.join(", ")),
+    }
 }
 
 /// The environment, as a function so that tests can make one up.
 pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Resolves what was typed.
-pub(super) fn resolve(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Warning>), SettingsError> {
+pub(super) fn resolve(mut cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Warning>), SettingsError> {
+    let filed = cli.command.file().map(|file| file.filed.clone()).unwrap_or_default();
+    if let Some(file) = &filed.file {
+        tracing::debug!("the configuration is {file}");
+    }
+    job(cli, variables).map_err(|error| {
+        match error.setting().and_then(|setting| filed.place(setting)).cloned() {
+            Some(place) => SettingsError::Filed { place, error: Box::new(error) },
+            None => error,
+        }
+    })
+}
+
+fn job(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Warning>), SettingsError> {
     let mut warnings = Vec::new();
     let job = match cli.command {
         Command::Connect(args) => Job::Connect(connect(&args, variables, &mut warnings)?),
         Command::Forward(args) => Job::Forward(forward(args, variables, &mut warnings)?),
         Command::Check(args) => check(args, variables, &mut warnings)?,
         Command::Serve(args) => Job::Serve(serve(args, variables)?),
+        Command::Config(shown) => Job::Config(shown),
         Command::Completions(args) => Job::Completions(args.shell),
         #[cfg(feature = "keyring")]
         Command::Login(args) => login(args, variables)?,
         #[cfg(feature = "keyring")]
         Command::Logout(args) => {
-            let args = ProxyArgs { proxy: args.proxy.into_iter().collect(), ..ProxyArgs::default() };
+            let args = ProxyArgs {
+                proxy: args.proxy.into_iter().collect(),
+                file: args.file,
+                ..ProxyArgs::default()
+            };
             Job::Logout { proxy: only_proxy(&args, variables)?.authority }
         }
     };
@@ -154,7 +219,8 @@ fn forward(
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Forward, SettingsError> {
-    let specs: Vec<_> = args.specs.into_iter().map(|spec| (spec.place, spec.target)).collect();
+    let specs = specs(args.specs, args.all, &args.proxy.file.filed)?;
+    let specs: Vec<_> = specs.into_iter().map(|spec| (spec.place, spec.target)).collect();
     for (place, _) in &specs {
         if !is_local(place)? {
             warnings.push(Warning::NotLoopback(place.clone()));
@@ -171,6 +237,27 @@ fn forward(
         spare: Keep { count: args.spare, max_age: args.spare_max_age },
         grace: args.grace,
     })
+}
+
+/// What to forward, with each name's SPECs in its place.
+fn specs(wishes: Vec<Wish>, all: bool, filed: &Filed) -> Result<Vec<Spec>, SettingsError> {
+    let mut specs = Vec::new();
+    for wish in wishes {
+        match wish {
+            Wish::Spec(spec) => specs.push(spec),
+            Wish::Name(name) => match filed.forwards.iter().find(|forward| forward.name == name) {
+                Some(forward) => specs.extend(forward.specs.iter().cloned()),
+                None => {
+                    let names = filed.forwards.iter().map(|forward| forward.name.clone()).collect();
+                    return Err(SettingsError::NoForward { name, names });
+                }
+            },
+        }
+    }
+    if all {
+        specs.extend(filed.forwards.iter().flat_map(|forward| forward.specs.iter().cloned()));
+    }
+    if specs.is_empty() { Err(SettingsError::NoForwards) } else { Ok(specs) }
 }
 
 fn check(
@@ -204,6 +291,7 @@ fn check(
     let mut ways = vec![Way { explanation: Explanation::new(origin, &check.routes, variables), check }];
     if let Some(other) = &args.compare {
         let mut typed = ProxyArgs { proxy: vec![other.clone()], ..args.proxy.clone() };
+        typed.file.filed = typed.file.filed.without("proxy");
         // Whoever has typed a passphrase is not asked for it again.
         (typed.proxy_cert, typed.proxy_key) = (None, None);
         #[cfg(feature = "pac")]
@@ -302,6 +390,7 @@ fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, 
         proxy: args.proxy.into_iter().collect(),
         proxy_user: args.proxy_user,
         proxy_credentials: args.proxy_credentials,
+        file: args.file,
         ..ProxyArgs::default()
     };
     let uri = only_proxy(&args, variables)?;
@@ -347,10 +436,12 @@ fn proxy(
     curtain: Curtain,
 ) -> Result<(Routes, tunnel::Config, Origin), SettingsError> {
     let (policy, origin) = routes(args, targets, variables)?;
-    if args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
+    let is_typed = |option| args.file.filed.place(option).is_none();
+    if is_typed("proxy-user") && args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
     }
     if let (false, Proxy::Via(proxies)) = (args.proxy.is_empty(), &policy.proxy)
+        && is_typed("proxy")
         && proxies.iter().any(|proxy| proxy.password.is_some())
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
@@ -396,7 +487,7 @@ fn proxy(
     };
     #[cfg(feature = "pac")]
     if let Some(text) = &args.pac {
-        let location: Location = text.parse()?;
+        let location: pac::Location = text.parse()?;
         let (dial, tls) = (config.dial, config.tls.clone());
         let pac = Pac::new(location, pac::Config { dial, tls, patience: args.connect_timeout });
         return Ok((Routes::Script(Arc::new(pac)), config, origin));
@@ -414,7 +505,8 @@ fn user_agent_text(args: &ProxyArgs) -> Option<&str> {
 }
 
 /// A flag beats the environment, and no_proxy is environment: a proxy that is named by a flag is
-/// used for every target, and a script is asked for every one: until then it is `direct`.
+/// used for every target, and a script is asked for every one: until then it is `direct`. The
+/// environment beats the configuration file.
 fn routes(
     args: &ProxyArgs,
     targets: &[Authority],
@@ -423,11 +515,22 @@ fn routes(
     #[cfg(feature = "pac")]
     if args.pac.is_some() {
         let unknown = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
-        return Ok((unknown, Origin::Option("--pac")));
+        let origin = match args.file.filed.place("pac") {
+            None => Origin::Option("--pac"),
+            Some(place) => Origin::File(place.clone()),
+        };
+        return Ok((unknown, origin));
     }
     if !args.proxy.is_empty() {
         let proxy = chain(&args.proxy)?;
-        return Ok((route::Policy { proxy, exempt: NoProxy::default() }, Origin::Option("--proxy")));
+        return Ok(match args.file.filed.place("proxy") {
+            None => (route::Policy { proxy, exempt: NoProxy::default() }, Origin::Option("--proxy")),
+            // No variable names a proxy: the file would have been passed over.
+            Some(place) => {
+                let exempt = env::exemptions(variables);
+                (route::Policy { proxy, exempt }, Origin::File(place.clone()))
+            }
+        });
     }
     if let Some((policy, variable)) = env::policy(variables).map_err(SettingsError::Variable)? {
         tracing::debug!("the proxy is from {variable}");

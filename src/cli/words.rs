@@ -16,6 +16,14 @@ pub(super) struct Spec {
     pub(super) target: Authority,
 }
 
+/// What `forward` is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Spec(Spec),
+    /// One that the configuration names.
+    Name(String),
+}
+
 /// Where `forward` listens unless told.
 const BIND: &str = "127.0.0.1";
 
@@ -120,6 +128,16 @@ pub(super) fn spec(text: &str) -> Result<Spec, String> {
     };
     let place = Place::Tcp { host: bind.to_owned(), port: port_number(port)? };
     Ok(Spec { place, target: target(host, host_port)? })
+}
+
+/// A SPEC, or a name; a SPEC has a colon.
+pub(super) fn wish(text: &str) -> Result<Wish, String> {
+    if is_name(text) { Ok(Wish::Name(text.to_owned())) } else { spec(text).map(Wish::Spec) }
+}
+
+/// Whether this can be the name of a forward.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && !text.contains(':')
 }
 
 fn port_number(text: &str) -> Result<u16, String> {

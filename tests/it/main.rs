@@ -10,6 +10,7 @@ mod check_many;
 mod check_output;
 mod check_outside;
 mod cli;
+mod config;
 mod connect;
 mod credentials;
 mod environment;

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use self::netrc::OpenQuote;
 pub(super) use self::person::Person;
+pub(super) use self::private::open;
 use self::program::ProgramError;
 use super::args::ProxyArgs;
 use super::settings::Variables;
@@ -126,6 +127,16 @@ enum Source {
     EverybodysNetrc { file: PathBuf, host: String },
 }
 
+/// Who said it, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layer {
+    Words,
+    Environment,
+    Configuration,
+    /// It is there for everybody's programs.
+    Everybody,
+}
+
 /// The text of a file that its owner alone can read, such as a private key's.
 pub(super) fn private_file(file: &Path) -> Result<Zeroizing<String>, CredentialsError> {
     private::conceal();
@@ -216,61 +227,75 @@ fn sources(
         place: place.to_owned(),
         entry: Entry { user, proof: password.map(Proof::Password) },
     };
+    // Where an option's value comes from, which may be the configuration file.
+    let filed = &args.file.filed;
+    let layer = |option| filed.place(option).map_or(Layer::Words, |_| Layer::Configuration);
     let mut sources = Vec::new();
     let typed = args.proxy_user.as_deref().map(|typed| match typed.split_once(':') {
         Some((user, password)) => (user, Some(Secret::new(password))),
         None => (typed, None),
     });
     if let Some((user, password)) = &typed {
-        sources.push(here("--proxy-user", Some((*user).to_owned()), password.clone()));
+        let place = filed.place("proxy-user").map_or("--proxy-user".to_owned(), ToString::to_string);
+        sources.push((layer("proxy-user"), here(&place, Some((*user).to_owned()), password.clone())));
     }
     if let Some(path) = &args.proxy_credentials {
         let (file, entry) = (path.display().to_string(), first_line(path)?);
         if let Some((user, _)) = typed
+            && layer("proxy-user") == layer("proxy-credentials")
             && entry.user.as_deref() != Some(user)
         {
             // What the file has for a name is not quoted: in the wrong file it may be a secret.
             return Err(CredentialsError::OtherUser { file, user: user.to_owned() });
         }
-        sources.push(Source::Here { place: file, entry });
+        sources.push((layer("proxy-credentials"), Source::Here { place: file, entry }));
     }
     if let Some(command) = &args.proxy_password_command {
-        sources.push(Source::Command { command: command.clone(), limit: args.proxy_timeout });
+        let source = Source::Command { command: command.clone(), limit: args.proxy_timeout };
+        sources.push((layer("proxy-password-command"), source));
     }
     let host = uri.map(|uri| host_of(&uri.authority)).unwrap_or_default();
     let everybodys = set(NETRC_VARIABLE).map(PathBuf::from);
     let netrc = match &args.netrc_file {
-        Some(file) => Some(file.clone()),
+        Some(file) => Some((layer("netrc-file"), file.clone())),
         None if !args.netrc => None,
-        None => match everybodys.clone() {
-            Some(file) => Some(file),
-            None => Some(Path::new(&set("HOME").ok_or(CredentialsError::NoHome)?).join(".netrc")),
-        },
+        None => Some((
+            layer("netrc"),
+            match everybodys.clone() {
+                Some(file) => file,
+                None => Path::new(&set("HOME").ok_or(CredentialsError::NoHome)?).join(".netrc"),
+            },
+        )),
     };
-    if let Some(file) = &netrc {
+    if let Some((layer, file)) = &netrc {
         let source = Source::Netrc {
             file: file.display().to_string(),
             text: private::file(file)?,
             host: host.clone(),
         };
-        sources.push(source);
+        sources.push((*layer, source));
     }
     #[cfg(feature = "keyring")]
     if let (true, Some(uri)) = (args.keyring, uri) {
-        sources.push(Source::Keyring { proxy: uri.authority.clone(), limit: args.proxy_timeout });
+        let source = Source::Keyring { proxy: uri.authority.clone(), limit: args.proxy_timeout };
+        sources.push((layer("keyring"), source));
     }
     if let Some(ProxyUri { user: Some(user), password, .. }) = uri {
-        sources.push(here("the proxy's URL", Some(user.clone()), password.clone()));
+        sources.push((layer("proxy"), here("the proxy's URL", Some(user.clone()), password.clone())));
     }
     if let Some(user) = set(USER_VARIABLE) {
-        sources.push(here(USER_VARIABLE, Some(user), None));
+        sources.push((Layer::Environment, here(USER_VARIABLE, Some(user), None)));
     }
     if let Some(password) = variables(PASSWORD_VARIABLE) {
-        sources.push(here(PASSWORD_VARIABLE, None, Some(Secret::new(password))));
+        let password = here(PASSWORD_VARIABLE, None, Some(Secret::new(password)));
+        sources.push((Layer::Environment, password));
     }
     if let (None, Some(file)) = (netrc, everybodys) {
-        sources.push(Source::EverybodysNetrc { file, host });
+        sources.push((Layer::Everybody, Source::EverybodysNetrc { file, host }));
     }
+    // Stable: what one and the same says keeps its order.
+    sources.sort_by_key(|(layer, _)| *layer);
+    let sources: Vec<_> = sources.into_iter().map(|(_, source)| source).collect();
     if args.proxy_password_command.is_some() && !sources.iter().any(Source::may_name) {
         return Err(CredentialsError::Nobody);
     }

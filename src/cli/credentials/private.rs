@@ -27,19 +27,39 @@ pub(super) fn conceal() {
     }
 }
 
-/// The text of a file that its owner alone can read, as ssh wants of a key. The open file is
-/// looked at, not its name: it can't be swapped in between.
+/// The text of a file that its owner alone can read, as ssh wants of a key.
 pub(super) fn file(file: &Path) -> Result<Zeroizing<String>, CredentialsError> {
     let name = file.display().to_string();
     let failed = |error| CredentialsError::Read { file: name.clone(), error };
-    let opened = fs::File::open(file).map_err(failed)?;
-    let found = opened.metadata().map_err(failed)?;
-    // A pipe (`<(pass show proxy)`) has no rights to speak of.
-    if found.is_file() && found.mode() & 0o077 != 0 {
-        return Err(CredentialsError::Exposed { file: name, mode: found.mode() & 0o777 });
+    let opened = open(file).map_err(failed)?;
+    if opened.others != 0 {
+        return Err(CredentialsError::Exposed { file: name, mode: opened.mode });
     }
     conceal();
-    text(opened).map_err(failed)
+    opened.text().map_err(failed)
+}
+
+/// A file, and who may do what with it.
+pub(in crate::cli) struct Opened {
+    file: fs::File,
+    mode: u32,
+    /// What group and others may; a pipe (`<(pass show proxy)`) has no rights to speak of.
+    pub(in crate::cli) others: u32,
+}
+
+/// Opens a file, which is then looked at: its name may be another's by now.
+pub(in crate::cli) fn open(file: &Path) -> io::Result<Opened> {
+    let file = fs::File::open(file)?;
+    let found = file.metadata()?;
+    let mode = found.mode() & 0o777;
+    Ok(Opened { file, mode, others: if found.is_file() { mode & 0o077 } else { 0 } })
+}
+
+impl Opened {
+    /// The whole text, up to a limit.
+    pub(in crate::cli) fn text(self) -> io::Result<Zeroizing<String>> {
+        text(self.file)
+    }
 }
 
 /// Everything up to the end of `input`, which must be text.

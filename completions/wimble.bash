@@ -22,6 +22,9 @@ _wimble() {
             wimble,completions)
                 cmd="wimble__subcmd__completions"
                 ;;
+            wimble,config)
+                cmd="wimble__subcmd__config"
+                ;;
             wimble,connect)
                 cmd="wimble__subcmd__connect"
                 ;;
@@ -38,7 +41,7 @@ _wimble() {
 
     case "${cmd}" in
         wimble)
-            opts="-v -q -h -V --verbose --quiet --log-format --help --version connect forward check serve completions"
+            opts="-v -q -h -V --verbose --quiet --log-format --help --version connect forward check serve config completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -56,7 +59,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__check)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
+            opts="-v -q -x -F -P -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --pac --config --profile --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --ports --count --interval --compare --json --explain --html --http --http-get --starttls --color --no-tls --sni --alpn --cacert --insecure --warn-expiry --save-chain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -76,6 +79,48 @@ _wimble() {
                     ;;
                 --proxy-http-version)
                     COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
+                    return 0
+                    ;;
+                --pac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -F)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -P)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --proxy-header)
@@ -303,8 +348,8 @@ _wimble() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        wimble__subcmd__connect)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
+        wimble__subcmd__config)
+            opts="-v -q -x -F -P -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --pac --config --profile --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --linger --max-connections --spare --spare-max-age --grace --color --cacert --warn-expiry --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +369,286 @@ _wimble() {
                     ;;
                 --proxy-http-version)
                     COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
+                    return 0
+                    ;;
+                --pac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -F)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -P)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-cacert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-cert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-key)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -U)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-credentials)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-password-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netrc-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --proxy-auth)
+                    COMPREPLY=($(compgen -W "auto basic digest ntlm negotiate none" -- "${cur}"))
+                    return 0
+                    ;;
+                --proxy-spn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keepalive)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --half-close-delay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --linger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spare)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spare-max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --cacert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --warn-expiry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wimble__subcmd__connect)
+            opts="-v -q -x -F -P -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --pac --config --profile --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --fdpass --half-close-delay --idle-timeout --linger --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -x)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy-http-version)
+                    COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
+                    return 0
+                    ;;
+                --pac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -F)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -P)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --proxy-header)
@@ -461,7 +786,7 @@ _wimble() {
             return 0
             ;;
         wimble__subcmd__forward)
-            opts="-v -q -x -4 -6 -U -h --verbose --quiet --log-format --proxy --proxy-http-version --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
+            opts="-v -q -x -F -P -4 -6 -U -h --verbose --quiet --log-format --all --proxy --proxy-http-version --pac --config --profile --proxy-header --user-agent --proxy-cacert --proxy-cert --proxy-key --proxy-insecure --ipv4 --ipv6 --proxy-user --proxy-credentials --proxy-password-command --netrc --netrc-file --proxy-auth --proxy-spn --connect-timeout --proxy-timeout --keepalive --half-close-delay --idle-timeout --max-connections --spare --spare-max-age --grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -481,6 +806,48 @@ _wimble() {
                     ;;
                 --proxy-http-version)
                     COMPREPLY=($(compgen -W "auto 1.0 1.1 2" -- "${cur}"))
+                    return 0
+                    ;;
+                --pac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -F)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -P)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --proxy-header)

@@ -34,6 +34,7 @@ complete -c wimble -n "__fish_wimble_needs_command" -f -a "connect" -d 'Bridge s
 complete -c wimble -n "__fish_wimble_needs_command" -f -a "forward" -d 'Listen locally, with a tunnel for each connection (ssh -L)'
 complete -c wimble -n "__fish_wimble_needs_command" -f -a "check" -d 'Walk to the target stage by stage, TLS included, and report'
 complete -c wimble -n "__fish_wimble_needs_command" -f -a "serve" -d 'A small CONNECT proxy, for trying things out and for tests'
+complete -c wimble -n "__fish_wimble_needs_command" -f -a "config" -d 'Show the settings in force, and where each comes from'
 complete -c wimble -n "__fish_wimble_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
@@ -42,6 +43,9 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-http-ver
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
 2\t'HTTP/2: in forward, tunnels share connections'"
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -s F -l config -d 'The configuration file, wimble.toml(5); /dev/null for none. Else WIMBLE_CONFIG says, else it is $XDG_CONFIG_HOME/wimble/config.toml or ~/.config/wimble/config.toml, if there is one' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -s P -l profile -d 'The profile of that file that counts; else WIMBLE_PROFILE says' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -79,6 +83,9 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-http-ver
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
 2\t'HTTP/2: in forward, tunnels share connections'"
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -s F -l config -d 'The configuration file, wimble.toml(5); /dev/null for none. Else WIMBLE_CONFIG says, else it is $XDG_CONFIG_HOME/wimble/config.toml or ~/.config/wimble/config.toml, if there is one' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -s P -l profile -d 'The profile of that file that counts; else WIMBLE_PROFILE says' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -106,6 +113,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -l spare-max-age 
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s q -l quiet -d 'Show nothing but errors'
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l all -d 'All forwards that the configuration file names'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-insecure -d 'Accept any certificate of an https:// proxy: somebody in between can read and change everything'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s 4 -l ipv4 -d 'Use IPv4 alone to reach the proxy'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s 6 -l ipv6 -d 'Use IPv6 alone to reach the proxy'
@@ -118,6 +126,9 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-http-versi
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
 2\t'HTTP/2: in forward, tunnels share connections'"
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand check" -s F -l config -d 'The configuration file, wimble.toml(5); /dev/null for none. Else WIMBLE_CONFIG says, else it is $XDG_CONFIG_HOME/wimble/config.toml or ~/.config/wimble/config.toml, if there is one' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand check" -s P -l profile -d 'The profile of that file that counts; else WIMBLE_PROFILE says' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
@@ -176,6 +187,54 @@ complete -c wimble -n "__fish_wimble_using_subcommand serve" -l max-connections 
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s q -l quiet -d 'Show nothing but errors'
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
+json\t'One JSON object each'"
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
+1.0\t'HTTP/1.0, for old proxies'
+1.1\t'HTTP/1.1'
+2\t'HTTP/2: in forward, tunnels share connections'"
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l pac -d 'A proxy auto-config script, in a file or at http(s)://: it says for every target which proxies lead there; one that does not answer is passed over for the next, and asked last for 5 minutes' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s F -l config -d 'The configuration file, wimble.toml(5); /dev/null for none. Else WIMBLE_CONFIG says, else it is $XDG_CONFIG_HOME/wimble/config.toml or ~/.config/wimble/config.toml, if there is one' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s P -l profile -d 'The profile of that file that counts; else WIMBLE_PROFILE says' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-header -d 'Add a header to the CONNECT request; repeatable' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l user-agent -d 'What to call ourselves; empty sends no User-Agent [default: wimble/VERSION]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l netrc-file -d 'Take the proxy\'s entry in this netrc file, readable by its owner alone' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-auth -d 'auto: when the proxy asks, the strongest scheme that it offers; a scheme: that one alone, basic and negotiate at once; none: never' -r -f -a "auto\t'The strongest that the proxy offers, when it asks'
+basic\t'Basic, with the first request'
+digest\t'Digest alone'
+ntlm\t'NTLM alone'
+negotiate\t'Kerberos, with the first request'
+none\t'Never any'"
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l idle-timeout -d 'End a tunnel in which nothing moved for so long [default: off]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l linger -d 'Once the target has ended: how long stdin may be silent before it is left' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l max-connections -d 'Connections at the same time; the others wait [default: what the file limit carries]' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l spare -d 'Hold N established tunnels ready for each target: a connection then waits for no proxy' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l spare-max-age -d 'How old a tunnel that is held ready may become: targets limit the time to log in' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l color -d 'When to colour the report' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l cacert -d 'Trust the certificates in this PEM file, and no others' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l warn-expiry -d 'Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s q -l quiet -d 'Show nothing but errors'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-insecure -d 'Accept any certificate of an https:// proxy: somebody in between can read and change everything'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s 4 -l ipv4 -d 'Use IPv4 alone to reach the proxy'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s 6 -l ipv6 -d 'Use IPv6 alone to reach the proxy'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l netrc -d 'Take the proxy\'s entry in the file that NETRC names, else ~/.netrc. NETRC alone is read too, when nothing else has a password'
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wimble -n "__fish_wimble_using_subcommand completions" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
 complete -c wimble -n "__fish_wimble_using_subcommand completions" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'

@@ -78,7 +78,7 @@ causes! {
         "the port belongs to something else than an HTTP proxy"
     BadHttp "bad-http"
         "the proxy's answer breaks the rules of HTTP or wimble's limits"
-    NoHttp2 "no-http2"
+    NoHttp2 "http-version"
         "--proxy-http-version 1.1 asks it in the version that every proxy speaks"
     StreamReset "stream-reset"
         "the proxy gave up this request without a word: its log may say why"

@@ -103,7 +103,7 @@ fn a_proxy_that_does_not_choose_http_2_when_it_is_wanted_is_told_so() {
     cmd.args(["check", "--json", "--no-tls", "--proxy", &url, "--proxy-http-version", "2", "--proxy-cacert"]);
     let finished = finish(cmd.arg(pki.ca_file()).arg("host:22"), b"", LIMIT).exits(9);
     assert_valid(&finished);
-    assert_eq!(report(&finished)["error"]["detail"], "no-http2");
+    assert_eq!(report(&finished)["error"]["detail"], "http-version");
     proxy.done();
 }
 

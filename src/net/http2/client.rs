@@ -6,8 +6,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, Reason};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -37,6 +37,9 @@ const PONG_FOR_REQUEST: Duration = Duration::from_secs(5);
 
 /// A connection that was heard so lately needs no ping with a request.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How long a peer is waited for that shall close behind our end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Fields that belong to a connection of HTTP/1.1, and have no place in HTTP/2 (RFC 9113 §8.2.2).
 const OF_A_CONNECTION: [&str; 6] =
@@ -59,6 +62,8 @@ struct Shared {
     /// Told when streams may be had that could not before.
     freed: Arc<Notify>,
     heard: Heard,
+    /// What h2 has had to speak over, when it is done with it.
+    left: Mutex<Option<Stream>>,
 }
 
 /// When the peer was last heard of.
@@ -103,9 +108,9 @@ pub async fn begin(
     probe: Option<Duration>,
 ) -> io::Result<(Requests, impl Future<Output = ()> + Send)> {
     let heard = Heard { began: Instant::now(), last: AtomicU64::new(0) };
-    let shared = Shared { settled: AtomicBool::new(false), asked: Notify::new(), freed, heard };
-    let shared = Arc::new(shared);
-    let listened = Listened { stream, shared: shared.clone() };
+    let (settled, asked, left) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
+    let shared = Arc::new(Shared { settled, asked, freed, heard, left });
+    let listened = Listened { stream: Some(stream), shared: shared.clone() };
     let handshake = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -326,8 +331,19 @@ async fn run(
         }
     }
     drop(running);
+    let left = shared.left.lock().unwrap_or_else(PoisonError::into_inner).take();
     // Who waits for a stream of this one looks for another.
     shared.freed.notify_waiters();
+    if let Some(stream) = left {
+        let _late = tokio::time::timeout(FAREWELL, farewell(stream)).await;
+    }
+}
+
+/// Reads up to the peer's end. A socket that is closed while something unread is there (a
+/// WINDOW_UPDATE is enough) is reset, and what was still on its way out is lost.
+async fn farewell(mut stream: Stream) {
+    let mut nobody_reads = [0; 4096];
+    while stream.read(&mut nobody_reads).await.is_ok_and(|read| read > 0) {}
 }
 
 /// Sleeps until then; for ever, where there is no such moment.
@@ -341,8 +357,21 @@ async fn at(moment: Option<Instant>) {
 /// A stream of which is noted when something came.
 #[derive(Debug)]
 struct Listened {
-    stream: Stream,
+    /// There, up to the drop.
+    stream: Option<Stream>,
     shared: Arc<Shared>,
+}
+
+impl Listened {
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Listened {
+    fn drop(&mut self) {
+        *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+    }
 }
 
 impl AsyncRead for Listened {
@@ -351,7 +380,7 @@ impl AsyncRead for Listened {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = self.stream()?.poll_read(cx, buf);
         if polled.is_ready() {
             self.shared.heard.now();
         }
@@ -361,7 +390,7 @@ impl AsyncRead for Listened {
 
 impl AsyncWrite for Listened {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream()?.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -369,19 +398,19 @@ impl AsyncWrite for Listened {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        self.stream()?.poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }
 

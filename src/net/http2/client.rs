@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::gathered::Gathered;
 use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
 use crate::net::stream::Stream;
 use crate::proto::exchange::{Exchange, Verdict};
@@ -110,7 +111,7 @@ pub async fn begin(
     let heard = Heard { began: Instant::now(), last: AtomicU64::new(0) };
     let (settled, asked, left) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
     let shared = Arc::new(Shared { settled, asked, freed, heard, left });
-    let listened = Listened { stream: Some(stream), shared: shared.clone() };
+    let listened = Listened { stream: Some(Gathered::new(stream)), shared: shared.clone() };
     let handshake = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -358,19 +359,20 @@ async fn at(moment: Option<Instant>) {
 #[derive(Debug)]
 struct Listened {
     /// There, up to the drop.
-    stream: Option<Stream>,
+    stream: Option<Gathered>,
     shared: Arc<Shared>,
 }
 
 impl Listened {
-    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut Gathered>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
 impl Drop for Listened {
     fn drop(&mut self) {
-        *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+        *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.stream.take().map(Gathered::into_inner);
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod client;
 mod connection;
+mod gathered;
 mod server;
 mod stream;
 

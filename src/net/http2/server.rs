@@ -14,6 +14,7 @@ use http::header::{HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Method, Response, StatusCode};
 
 use super::client::io_error;
+use super::gathered::Gathered;
 use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
 use crate::net::stream::Stream;
 use crate::proto::Status;
@@ -29,7 +30,7 @@ const MAX_MALFORMED: usize = 100;
 
 /// A client that asks for tunnels.
 pub struct Server {
-    running: h2::server::Connection<Stream, Bytes>,
+    running: h2::server::Connection<Gathered, Bytes>,
     streams: Connection,
     leaving: bool,
 }
@@ -59,7 +60,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS as u32)
             .max_header_list_size(MAX_REQUEST_HEAD as u32)
             .max_local_error_reset_streams(Some(MAX_MALFORMED))
-            .handshake(client)
+            .handshake(Gathered::new(client))
             .await
             .map_err(io_error)?;
         Ok(Self { running, streams: Connection::default(), leaving: false })

@@ -230,7 +230,10 @@ mod tests {
         let hints: BTreeSet<_> = Detail::ALL.iter().map(|detail| detail.hint()).collect();
         assert_eq!((names.len(), hints.len()), (Detail::ALL.len(), Detail::ALL.len()));
         for name in names {
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{name}"
+            );
         }
     }
 

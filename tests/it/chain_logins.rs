@@ -176,8 +176,20 @@ fn a_name_in_a_url_gets_its_password_from_elsewhere_in_a_chain_too() {
     let second = format!("http://bob@{SECOND}");
     type Give = fn(&mut Command, &Folder);
     let given: [(Give, &str, &str); 4] = [
-        (|cmd, _| drop(cmd.env("WIMBLE_PROXY_PASSWORD", "pw")), "alice:pw", "bob:pw"),
-        (|cmd, _| drop(cmd.args(["--proxy-password-command", "echo pw"])), "alice:pw", "bob:pw"),
+        (
+            |cmd, _| {
+                cmd.env("WIMBLE_PROXY_PASSWORD", "pw");
+            },
+            "alice:pw",
+            "bob:pw",
+        ),
+        (
+            |cmd, _| {
+                cmd.args(["--proxy-password-command", "echo pw"]);
+            },
+            "alice:pw",
+            "bob:pw",
+        ),
         (
             |cmd, folder| {
                 let text =

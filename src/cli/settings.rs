@@ -375,13 +375,10 @@ fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsErr
 
 fn acceptor(certificate: &Path, key: &Path, person: &Person) -> Result<Acceptor, SettingsError> {
     let identity = identity::read(("--tls-cert", certificate), Some(("--tls-key", key)), person)?;
-    Acceptor::new(identity).map_err(|error| {
-        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
-            format!("it is not the key of the certificate in {}", certificate.display())
-        } else {
-            error.to_string()
-        };
-        SettingsError::Pem { option: "--tls-key", file: key.display().to_string(), why }
+    Acceptor::new(identity).map_err(|error| SettingsError::Pem {
+        option: "--tls-key",
+        file: key.display().to_string(),
+        why: error.to_string(),
     })
 }
 

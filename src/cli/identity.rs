@@ -50,7 +50,19 @@ pub(super) fn read(
             })
         })?,
     };
-    Ok(Identity { chain, key })
+    let identity = Identity { chain, key };
+    // Now, as the peer would be blamed for it later.
+    identity.verify().map_err(|error| {
+        if let rustls::Error::InvalidCertificate(_) = error {
+            let (option, file) = (certificate.0, certificate.1.display().to_string());
+            SettingsError::Pem { option, file, why: "its first certificate cannot be read".into() }
+        } else if let rustls::Error::InconsistentKeys(_) = error {
+            failed(format!("it is not the key of the certificate in {}", certificate.1.display()))
+        } else {
+            failed("its private key cannot be read, or is of a kind that is not known here".into())
+        }
+    })?;
+    Ok(identity)
 }
 
 /// The key, once the right passphrase has been given.

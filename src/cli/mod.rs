@@ -23,6 +23,7 @@ mod socks;
 mod unanswered;
 mod words;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -42,11 +43,15 @@ pub fn command() -> clap::Command {
 /// Does what `arguments` ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    // What is not UTF-8 is no proxy and no name either: it is told, not passed over.
+    // What is not UTF-8 is no proxy, no name and no password: it is told, not sent mangled.
+    let strange = RefCell::new(None);
     let variables = |name: &str| {
         let value = std::env::var_os(name)?;
         // Moved, not copied: it may be a password.
-        Some(value.into_string().unwrap_or_else(|strange| strange.to_string_lossy().into_owned()))
+        Some(value.into_string().unwrap_or_else(|value| {
+            strange.borrow_mut().get_or_insert_with(|| name.to_owned());
+            value.to_string_lossy().into_owned()
+        }))
     };
     let misread = || Reporter { format: LogFormat::of_misread(&arguments), quiet: false };
     let cli = match Cli::read(&arguments, &variables) {
@@ -65,7 +70,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     log::install(&cli.log, matches!(cli.command, args::Command::Forward(_) | args::Command::Serve(_)));
     let reporter = Reporter { format: cli.log.log_format, quiet: cli.log.quiet };
-    let (job, warnings) = match settings::resolve(cli, &variables) {
+    // Where the configuration is was a path, and that may be anything.
+    strange.take();
+    let resolved = settings::resolve(cli, &variables);
+    if let Some(name) = strange.take() {
+        return fail(reporter, &report::not_utf8(&name));
+    }
+    let (job, warnings) = match resolved {
         Ok(resolved) => resolved,
         Err(error) => return fail(reporter, &report::settings(&error)),
     };

@@ -26,6 +26,8 @@ pub(super) struct Terminal {
     device: File,
     /// What it is to be put back to; nothing while it shows what is typed.
     hidden: Arc<Hidden>,
+    /// The mode ends by itself on a signal.
+    mode_ends: bool,
 }
 
 impl Terminal {
@@ -35,7 +37,7 @@ impl Terminal {
     /// There is none: a service, a cron job.
     pub(super) fn open(curtain: &Curtain) -> io::Result<Self> {
         let device = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-        Ok(Self { device, hidden: curtain.watched()? })
+        Ok(Self { device, hidden: curtain.watched()?, mode_ends: curtain.mode_ends })
     }
 
     /// Says a line.
@@ -53,13 +55,17 @@ impl Terminal {
     /// Asks, and reads a line that is not shown.
     ///
     /// # Errors
-    /// `Interrupted`: by Ctrl-C, which has been raised as a signal as well.
+    /// `Interrupted`: by Ctrl-C, which has been raised as a signal as well. `UnexpectedEof`: by
+    /// Ctrl-D, before anything was typed.
     pub(super) fn ask_secret(&mut self, prompt: &str) -> io::Result<Zeroizing<String>> {
         // Before the prompt: an answer may come at once, by expect.
         self.hidden.hide(&self.device)?;
         let read = write!(self.device, "{prompt}: ").and_then(|()| self.line());
         self.hidden.show();
         let (line, interrupted) = read?;
+        if interrupted && !self.mode_ends && !is_ignored(SignalKind::interrupt()) {
+            end_by(SignalKind::interrupt());
+        }
         if interrupted {
             kill_process(getpid(), Signal::INT)?;
             return Err(io::ErrorKind::Interrupted.into());
@@ -74,6 +80,11 @@ impl Terminal {
             let mut piece = Zeroizing::new([0; 256]);
             let read = self.device.read(&mut piece[..])?;
             line.extend_from_slice(&piece[..read]);
+            if line.is_empty() {
+                // Nothing echoed it.
+                self.say("")?;
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nothing was typed"));
+            }
             let interrupted = line.iter().any(|byte| INTERRUPTS.contains(byte));
             if read == 0 || interrupted || line.ends_with(b"\n") || line.len() >= MAX_LINE {
                 let text = std::str::from_utf8(&line).map_err(io::Error::other)?;
@@ -89,13 +100,17 @@ impl Terminal {
 /// process from then on, unless the mode ends by itself on that signal.
 #[derive(Debug)]
 pub(super) struct Curtain {
-    /// The mode ends by itself on SIGTERM.
+    /// The mode ends by itself on SIGTERM and SIGINT.
     mode_ends: bool,
     hidden: OnceLock<Arc<Hidden>>,
 }
 
-/// SIGHUP and SIGTERM; SIGINT and SIGQUIT are typed, and read as bytes.
-const SIGNALS: [SignalKind; 2] = [SignalKind::hangup(), SignalKind::terminate()];
+/// Those that come from elsewhere; Ctrl-C and its like are typed, and read as bytes.
+const SIGNALS: [SignalKind; 5] =
+    [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SUSPEND];
+
+/// SIGTSTP, which stops until SIGCONT.
+const SUSPEND: SignalKind = SignalKind::from_raw(Signal::TSTP.as_raw());
 
 impl Curtain {
     /// Nothing is watched before there is a prompt.
@@ -110,15 +125,24 @@ impl Curtain {
         }
         let hidden = Arc::new(Hidden::default());
         for kind in SIGNALS.into_iter().filter(|kind| !is_ignored(*kind)) {
-            let mode_ends = self.mode_ends && kind == SignalKind::terminate();
+            let mode_ends =
+                self.mode_ends && [SignalKind::terminate(), SignalKind::interrupt()].contains(&kind);
             let hidden = Arc::clone(&hidden);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-            let mut signals = {
+            let (mut signals, mut resumed) = {
                 let _within = runtime.enter();
-                signal(kind)?
+                (signal(kind)?, signal(SignalKind::from_raw(Signal::CONT.as_raw()))?)
             };
             thread::spawn(move || {
                 while runtime.block_on(signals.recv()).is_some() {
+                    if kind == SUSPEND {
+                        hidden.shown_while(|| {
+                            // The signal that nobody can handle, for the one that is handled here.
+                            let _never = kill_process(getpid(), Signal::STOP);
+                            runtime.block_on(resumed.recv());
+                        });
+                        continue;
+                    }
                     hidden.show();
                     if !mode_ends {
                         end_by(kind);
@@ -131,7 +155,7 @@ impl Curtain {
 }
 
 #[expect(clippy::exit, reason = "what the signal would do if it were not handled")]
-fn end_by(kind: SignalKind) {
+fn end_by(kind: SignalKind) -> ! {
     std::process::exit(128 + kind.as_raw_value());
 }
 
@@ -151,14 +175,23 @@ impl Hidden {
     fn hide(&self, terminal: &File) -> io::Result<()> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = tcgetattr(terminal)?;
-        let mut hidden = before.clone();
-        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
-        hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
-        hidden.special_codes[SpecialCodeIndex::VEOL] = INTERRUPTS[0];
-        hidden.special_codes[SpecialCodeIndex::VEOL2] = INTERRUPTS[1];
+        let hidden = hiding(&before);
         *state = Some((terminal.try_clone()?, before));
         tcsetattr(terminal, OptionalActions::Flush, &hidden)?;
         Ok(())
+    }
+
+    /// As it was before, while this lasts.
+    fn shown_while(&self, stopped: impl FnOnce()) {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = |modes: &dyn Fn(&Termios) -> Termios| {
+            if let Some((terminal, before)) = &*state {
+                let _gone = tcsetattr(terminal, OptionalActions::Now, &modes(before));
+            }
+        };
+        set(&Termios::clone);
+        stopped();
+        set(&hiding);
     }
 
     fn show(&self) {
@@ -167,4 +200,14 @@ impl Hidden {
             let _gone = tcsetattr(&terminal, OptionalActions::Now, &before);
         }
     }
+}
+
+/// These modes, with nothing shown of what is typed, and Ctrl-C and its like as characters.
+fn hiding(before: &Termios) -> Termios {
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+    hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+    hidden.special_codes[SpecialCodeIndex::VEOL] = INTERRUPTS[0];
+    hidden.special_codes[SpecialCodeIndex::VEOL2] = INTERRUPTS[1];
+    hidden
 }

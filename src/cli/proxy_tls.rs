@@ -6,6 +6,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::hints::Detail;
 use super::report::reason;
+use crate::net::trust::unfit;
 
 /// The words, the cause, and what to try.
 pub(super) fn failed(error: &io::Error, first: &[u8]) -> (String, Detail, &'static str) {
@@ -33,6 +34,12 @@ pub(super) fn failed(error: &io::Error, first: &[u8]) -> (String, Detail, &'stat
             format!("the proxy refuses our certificate, or misses one: alert {alert:?}"),
             Detail::ProxyWantsCertificate,
         ),
+        // What TLS 1.2 says to who shows no certificate (RFC 5246 §7.4.6), and to much else.
+        Some(rustls::Error::AlertReceived(alert @ AlertDescription::HandshakeFailure)) => (
+            format!("the proxy ended the handshake: alert {alert:?}"),
+            Detail::ProxyTlsFailed,
+            "it may want a certificate of ours (--proxy-cert FILE), or speak no TLS that is still safe: openssl s_client -connect HOST:PORT shows more",
+        ),
         Some(rustls::Error::AlertReceived(alert)) => {
             told(format!("the proxy ended the handshake: alert {alert:?}"), Detail::ProxyTlsFailed)
         }
@@ -52,6 +59,12 @@ pub(super) fn failed(error: &io::Error, first: &[u8]) -> (String, Detail, &'stat
 )]
 fn untrusted(why: &CertificateError) -> (String, &'static str) {
     use CertificateError as Certificate;
+    if let Some(unfit) = unfit(why) {
+        return (
+            unfit.to_string(),
+            "the proxy needs another certificate; until then --proxy-insecure accepts this one, and anybody's",
+        );
+    }
     match why {
         Certificate::Expired | Certificate::ExpiredContext { .. } => {
             ("it has expired".into(), "the proxy's certificate must be renewed")
@@ -78,7 +91,9 @@ fn untrusted(why: &CertificateError) -> (String, &'static str) {
     }
 }
 
-/// rustls shows the names of a certificate in the words of its types: `DnsName("a.example")`.
+/// rustls shows the names of a certificate in the words of its types: `DnsName("a.example")`,
+/// `IpAddress(127.0.0.1)`.
 fn bare_name(shown: &str) -> &str {
-    shown.split('"').nth(1).unwrap_or(shown)
+    let within = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(shown);
+    within.trim_matches('"')
 }

@@ -350,6 +350,11 @@ pub(super) fn settings(error: &SettingsError) -> Told {
     }
 }
 
+/// A variable that is no text.
+pub(super) fn not_utf8(variable: &str) -> Told {
+    Told::new(Kind::Usage, variable, "it is not UTF-8")
+}
+
 /// A listener that could not be had.
 pub(super) fn place(error: &PlaceError) -> Told {
     let told = Told::new(Kind::Local, format!("listen on {}", error.place), reason(&error.error));

@@ -33,6 +33,7 @@ use crate::net::dial::{self, Family};
 use crate::net::ending::Patience;
 use crate::net::names::Names;
 use crate::net::probe::{self, Probe};
+use crate::net::store::Store;
 use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
@@ -274,7 +275,7 @@ fn check(
     };
     let trust = match &args.cacert {
         _ if args.insecure => trust::Trust::Danger,
-        Some(file) => trust::Trust::Anchors(certificates("--cacert", file)?),
+        Some(file) => anchors("--cacert", file)?,
         None => trust::Trust::System,
     };
     let tls = TlsProbe { starttls: args.starttls, sni: args.sni.map(sni).transpose()?, alpn, trust };
@@ -374,13 +375,10 @@ fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsErr
 
 fn acceptor(certificate: &Path, key: &Path, person: &Person) -> Result<Acceptor, SettingsError> {
     let identity = identity::read(("--tls-cert", certificate), Some(("--tls-key", key)), person)?;
-    Acceptor::new(identity).map_err(|error| {
-        let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
-            format!("it is not the key of the certificate in {}", certificate.display())
-        } else {
-            error.to_string()
-        };
-        SettingsError::Pem { option: "--tls-key", file: key.display().to_string(), why }
+    Acceptor::new(identity).map_err(|error| SettingsError::Pem {
+        option: "--tls-key",
+        file: key.display().to_string(),
+        why: error.to_string(),
     })
 }
 
@@ -560,7 +558,7 @@ fn chain(texts: &[String]) -> Result<Proxy, SettingsError> {
 fn tls(args: &ProxyArgs, person: &Person) -> Result<trust::Tls, SettingsError> {
     let trust = match &args.proxy_cacert {
         _ if args.proxy_insecure => trust::Trust::Danger,
-        Some(file) => trust::Trust::Anchors(certificates("--proxy-cacert", file)?),
+        Some(file) => anchors("--proxy-cacert", file)?,
         None => trust::Trust::System,
     };
     let identity = match &args.proxy_cert {
@@ -571,6 +569,17 @@ fn tls(args: &ProxyArgs, person: &Person) -> Result<trust::Tls, SettingsError> {
         None => None,
     };
     Ok(trust::Tls::new(trust, identity))
+}
+
+/// The certificates that a file trusts, of which one at least can be used.
+fn anchors(option: &'static str, file: &Path) -> Result<trust::Trust, SettingsError> {
+    let trust = trust::Trust::Anchors(certificates(option, file)?);
+    trust::Judge::new(&trust, &Store::default()).map_err(|_| SettingsError::Pem {
+        option,
+        file: file.display().to_string(),
+        why: "no certificate in it can be read".into(),
+    })?;
+    Ok(trust)
 }
 
 pub(super) fn certificates(

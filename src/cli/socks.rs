@@ -39,6 +39,13 @@ pub(super) fn failed(error: &SocksError) -> (String, Detail, &'static str) {
             "the proxy accepts none of the methods we have: none, and name with password".into(),
             Detail::SocksMethods,
         ),
+        SocksError::Forbidden => {
+            return (
+                "the proxy wants a name and password, and none is to be sent to it".into(),
+                Detail::AuthForbidden,
+                "SOCKS takes them as they are: --proxy-auth auto or basic sends them",
+            );
+        }
         SocksError::Login => ("the proxy refused the name and password".into(), Detail::LoginRefused),
         SocksError::Nonsense(bytes) => {
             (format!("not a SOCKS answer: {:?}", String::from_utf8_lossy(bytes)), Detail::NotSocks)

@@ -13,14 +13,22 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
+    RootCertStore, SignatureScheme,
+};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate, X509Version};
+use x509_parser::public_key::PublicKey;
 
 use super::secured::{NotSecured, Secured};
 use super::store::Store;
 use super::stream::Stream;
 use super::tls::{Seen, Watch, provider};
 use crate::authority::Host;
+
+/// Bits of the shortest RSA key that the verifier takes.
+const LEAST_RSA: usize = 2048;
 
 /// Whose certificates are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +48,16 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// Whether it is one: a certificate that can be read, a key that can be used, and of each other.
+    ///
+    /// # Errors
+    /// rustls's reason why not.
+    pub fn verify(&self) -> Result<(), Error> {
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider()).map(|_| ())
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -161,7 +179,43 @@ pub fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
     }
 }
 
-/// Decides whether a certificate is accepted; the signatures of the handshake are always checked.
+/// Why no trust helps a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// X.509 v1 or v2, which can't say what it is for.
+    #[error("it is of an old version, X.509 v{0}")]
+    Version(u32),
+    /// An RSA key of fewer bits than are safe.
+    #[error("its key is too short: RSA {0}")]
+    ShortKey(usize),
+}
+
+/// Why no trust helps the certificate that was refused, if that is why.
+pub fn unfit(error: &CertificateError) -> Option<&Unfit> {
+    let CertificateError::Other(OtherError(why)) = error else { return None };
+    why.downcast_ref()
+}
+
+/// The verifier has no words for what is wrong with the certificate itself.
+fn told(certificate: &CertificateDer<'_>, error: Error) -> Error {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return error };
+    let bits = match parsed.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        Ok(_) | Err(_) => None,
+    };
+    let why = match (&error, parsed.version(), bits) {
+        (Error::InvalidCertificate(CertificateError::Other(_)), version, _) if version != X509Version::V3 => {
+            Unfit::Version(version.0.saturating_add(1))
+        }
+        (Error::InvalidCertificate(CertificateError::BadSignature), _, Some(bits)) if bits < LEAST_RSA => {
+            Unfit::ShortKey(bits)
+        }
+        (_, _, _) => return error,
+    };
+    CertificateError::Other(OtherError(Arc::new(why))).into()
+}
+
+/// Decides whether a certificate is accepted, and with it the signatures of the handshake.
 #[derive(Debug)]
 pub struct Judge {
     provider: Arc<CryptoProvider>,
@@ -195,10 +249,8 @@ impl Judge {
         };
         Ok(Self { provider, accepts })
     }
-}
 
-impl ServerCertVerifier for Judge {
-    fn verify_server_cert(
+    fn accept(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -222,6 +274,19 @@ impl ServerCertVerifier for Judge {
             }
         }
     }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.accept(end_entity, intermediates, name, ocsp, now).map_err(|error| told(end_entity, error))
+    }
 
     fn verify_tls12_signature(
         &self,
@@ -229,7 +294,13 @@ impl ServerCertVerifier for Judge {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // Whoever accepts anybody has nobody to compare with; and there are keys and versions that
+        // the verifier does not read.
+        if let Accepts::Anybody = self.accepts {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+            .map_err(|error| told(cert, error))
     }
 
     fn verify_tls13_signature(
@@ -238,7 +309,11 @@ impl ServerCertVerifier for Judge {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if let Accepts::Anybody = self.accepts {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+            .map_err(|error| told(cert, error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

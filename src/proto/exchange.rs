@@ -94,6 +94,21 @@ impl Exchange {
         Ok(Message { target, fields, credentials: credentials.as_ref() })
     }
 
+    /// Takes the credentials out of what a proxy repeats of its request: its text is shown.
+    pub fn mask(&self, head: &mut ResponseHead) {
+        let made = self.credentials.as_ref().map(Credentials::expose);
+        for sent in made.into_iter().chain(self.fields.authorization()) {
+            // The scheme is no secret, and stands in every challenge.
+            let secret = sent.split_once(' ').map_or(sent, |(_, secret)| secret.trim());
+            let values = head.fields.iter_mut().map(|(_, value)| value);
+            for text in values.chain([&mut head.reason]).filter(|_| !secret.is_empty()) {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "[redacted]");
+                }
+            }
+        }
+    }
+
     /// Judges a response.
     ///
     /// # Errors

@@ -252,7 +252,7 @@ impl Handshake {
         if self.used && scan.is_new() {
             self.buffer.advance(self.buffer.iter().take_while(blank).count());
         }
-        let Some((head, length)) = head::decode(&self.buffer, &mut scan)? else {
+        let Some((mut head, length)) = head::decode(&self.buffer, &mut scan)? else {
             return match (self.eof, self.buffer.is_empty()) {
                 (false, _) => Ok(Transition::Yield(State::ExpectHead(scan), Step::Receive)),
                 // Q20, Q22: it was closed behind an earlier response; that is no answer to this
@@ -264,6 +264,7 @@ impl Handshake {
             };
         };
         let _head = self.buffer.split_to(length);
+        self.exchange.mask(&mut head);
         head::log(&head, if head.http_1_0 { "1.0" } else { "1.1" });
         match self.exchange.response(&head)? {
             Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),

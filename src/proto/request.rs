@@ -158,6 +158,14 @@ pub struct Message<'a> {
     pub fields: &'a RequestFields,
 }
 
+impl RequestFields {
+    /// Credentials that were made by hand.
+    pub(super) fn authorization(&self) -> impl Iterator<Item = &str> {
+        let made = self.fields.iter().filter(|field| field.is("Proxy-Authorization"));
+        made.map(|field| field.value.as_str())
+    }
+}
+
 /// Writes a CONNECT request: no content, no Content-Length, no Transfer-Encoding (RFC 9110
 /// §9.3.6), and no Proxy-Connection (RFC 9112 appendix C.2.2).
 pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Option<&Credentials>) -> Bytes {

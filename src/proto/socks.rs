@@ -62,6 +62,9 @@ pub enum SocksError {
     /// None of the methods offered is good enough for it.
     #[error("no acceptable method")]
     Methods,
+    /// It wants to know who we are, and that is not to be said.
+    #[error("no login is to be sent")]
+    Forbidden,
     /// It refused the name and password.
     #[error("name and password refused")]
     Login,
@@ -89,6 +92,7 @@ const NO_METHOD: u8 = 0xff;
 #[derive(Debug)]
 pub struct Client {
     target: Authority,
+    may_log_in: bool,
     state: State,
     /// The answer that is being received.
     answer: Vec<u8>,
@@ -111,13 +115,14 @@ enum State {
 }
 
 impl Client {
-    /// Asks for a tunnel to `target`; `user` is the user-id that SOCKS4 sends.
-    pub fn new(version: Version, target: Authority, user: &str) -> Self {
+    /// Asks for a tunnel to `target`; `user` is the user-id that SOCKS4 sends, and `may_log_in`
+    /// whether SOCKS5 offers a name and password.
+    pub fn new(version: Version, target: Authority, user: &str, may_log_in: bool) -> Self {
         let state = match version {
             Version::Five => State::Greet,
             Version::Four => State::Request4 { user: user.to_owned() },
         };
-        Self { target, state, answer: Vec::new(), eof: false, answered: false }
+        Self { target, may_log_in, state, answer: Vec::new(), eof: false, answered: false }
     }
 
     /// What to do next; behind `Open` and an error there is nothing more.
@@ -178,10 +183,18 @@ impl Client {
                 };
             }
             let answer = std::mem::take(&mut self.answer);
-            return judge(&state, &answer).map(|next| (next, None));
+            return match judge(&state, &answer) {
+                Ok(State::Authenticate) | Err(SocksError::Methods) if !self.may_log_in => {
+                    Err(SocksError::Forbidden)
+                }
+                judged => judged.map(|next| (next, None)),
+            };
         }
         Ok(match state {
-            State::Greet => (State::Method, transmit(vec![5, 2, NO_AUTHENTICATION, USERNAME])),
+            State::Greet if self.may_log_in => {
+                (State::Method, transmit(vec![5, 2, NO_AUTHENTICATION, USERNAME]))
+            }
+            State::Greet => (State::Method, transmit(vec![5, 1, NO_AUTHENTICATION])),
             State::Authenticate => (State::Authenticate, Some(Step::Authenticate)),
             State::Authorize(message) => (State::Status, Some(Step::Transmit(message))),
             State::Request => (State::Reply, transmit(self.request()?)),
@@ -303,7 +316,7 @@ mod tests {
     }
 
     fn client(version: Version, target: &str) -> Client {
-        Client::new(version, target.parse().expect("a target"), "me")
+        Client::new(version, target.parse().expect("a target"), "me", true)
     }
 
     #[test]

@@ -6,16 +6,18 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{Config, Logins, LookUpError, Question};
+use super::logins::Account;
+use super::{Config, LookUpError, Question};
 use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
 use crate::authority::{Authority, Host};
 use crate::proto::content::Persistence;
 use crate::proto::{ResponseHead, Status};
+use crate::route::ProxyUri;
 use crate::secret::Login;
 
 /// The authentication of one exchange.
 pub(super) struct Authentication<'a> {
-    logins: Logins,
+    account: Account,
     proxy: &'a Authority,
     authenticator: Authenticator,
     #[cfg(feature = "negotiate")]
@@ -42,20 +44,21 @@ pub(super) enum Stopped {
 impl<'a> Authentication<'a> {
     /// Looks a login up where one is to go with the first request.
     pub(super) async fn new(
-        config: &'a Config,
-        proxy: &'a Authority,
+        config: &Config,
+        uri: &'a ProxyUri,
         target: &Authority,
     ) -> Result<Self, LookUpError> {
+        let proxy = &uri.authority;
         let service = config.service.clone().unwrap_or_else(|| match proxy.host() {
             Host::Name(name) => format!("HTTP@{name}"),
             Host::Address(address) => format!("HTTP@{address}"),
         });
         let audience = Audience { target: target.to_string(), service: service.clone() };
-        let logins = config.logins.of(proxy);
+        let account = config.logins.of(uri);
         Ok(Self {
+            authenticator: account.authenticator(config.auth, audience).await?,
+            account,
             proxy,
-            authenticator: logins.authenticator(config.auth, proxy, audience).await?,
-            logins,
             #[cfg(feature = "negotiate")]
             kerberos: super::kerberos::Kerberos::new(service),
             deadline: Instant::now() + config.proxy_timeout,
@@ -78,7 +81,7 @@ impl<'a> Authentication<'a> {
         let answer = self.authenticator.answer(challenges, persists, &fresh()?);
         let resolved = self.resolve(answer).await;
         if let Err(Stopped::GaveUp(GiveUp::Refused)) = resolved {
-            self.logins.remember_refusal(self.authenticator.has_refused_ticket());
+            self.account.remember_refusal(self.authenticator.has_refused_ticket());
         }
         resolved
     }
@@ -87,7 +90,7 @@ impl<'a> Authentication<'a> {
     pub(super) fn is_refused_by(&mut self, status: Status) -> bool {
         let refused = status == Status::UNAUTHORIZED && self.authenticator.turned_away();
         if refused {
-            self.logins.remember_refusal(self.authenticator.has_refused_ticket());
+            self.account.remember_refusal(self.authenticator.has_refused_ticket());
         }
         refused
     }
@@ -143,7 +146,7 @@ impl<'a> Authentication<'a> {
     /// it. The time that it takes is a program's or a person's.
     async fn login(&mut self, question: Question) -> Result<Option<Login>, LookUpError> {
         let asked = Instant::now();
-        let login = self.logins.login(question).await;
+        let login = self.account.login(question).await;
         self.deadline += asked.elapsed();
         login
     }

@@ -46,7 +46,13 @@ impl Error {
     /// Whether a login is missing or was refused: another attempt may lock an account, or ask a
     /// person again.
     pub fn is_about_login(&self) -> bool {
-        matches!(self.cause, Cause::Unauthenticated { .. } | Cause::LookUp(_))
+        matches!(
+            self.cause,
+            Cause::Unauthenticated { .. }
+                | Cause::LookUp(_)
+                | Cause::NoSocksLogin
+                | Cause::Socks(SocksError::Login)
+        )
     }
 }
 

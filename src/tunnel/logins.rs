@@ -1,6 +1,5 @@
 //! Whose credentials the proxies of one run get, and what the run has learnt of each proxy.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 use super::LookUpError;
 use crate::auth::{self, Audience, Authenticator, Memory, Scheme};
 use crate::authority::Authority;
+use crate::route::ProxyUri;
 use crate::secret::Login;
 
 /// What somebody is asked for who has a name and password.
@@ -30,24 +30,35 @@ pub type Ask = Arc<dyn Fn(&Question) -> Option<Login> + Send + Sync>;
 /// none, somebody may be asked.
 pub type LookUp = Arc<dyn Fn() -> Result<Option<Login>, LookUpError> + Send + Sync>;
 
-/// The logins for a proxy that nobody knew before.
-pub type Each = Arc<dyn Fn(&Authority) -> Logins + Send + Sync>;
+/// Where the names and passwords of one proxy come from that was not known before.
+pub type Each = Arc<dyn Fn(&ProxyUri) -> Logins + Send + Sync>;
 
-/// The logins that were made, by their proxies.
-type Made = Arc<Mutex<HashMap<Authority, Logins>>>;
-
-/// How many proxies' logins are remembered where a script names the proxies.
+/// How many proxies are remembered: a list of them may come from elsewhere.
 const MAX_PROXIES: usize = 1000;
 
-/// Where names and passwords come from. Clones share what they learn.
+/// Where names and passwords come from, and what was learnt of each proxy. Clones share what they
+/// learn; a proxy learns nothing of what another was given.
 #[derive(Clone, Default)]
 pub struct Logins {
+    given: Given,
+    each: Option<Each>,
+    /// By the whole URI: who comes to one place as two users has two accounts.
+    met: Arc<Mutex<Vec<(ProxyUri, Account)>>>,
+}
+
+#[derive(Clone, Default)]
+struct Given {
+    login: Option<Login>,
+    /// The name, where that is all that is known.
+    user: Option<String>,
     look_up: Option<LookUp>,
     ask: Option<Ask>,
-    /// Those of proxies that have their own.
-    own: Arc<HashMap<Authority, Self>>,
-    /// Makes those of any other proxy, and those that it has made.
-    each: Option<(Each, Made)>,
+}
+
+/// What one proxy is given, and what was learnt of it. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Account {
+    given: Given,
     learnt: Arc<Mutex<Learnt>>,
     /// Whose turn it is to look up.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -58,7 +69,7 @@ struct Learnt {
     /// The login that is known, or has been looked up.
     login: Option<Login>,
     refusal: Option<Refused>,
-    proxies: HashMap<Authority, Memory>,
+    memory: Memory,
 }
 
 /// When a proxy last refused what is known.
@@ -76,76 +87,94 @@ const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
 impl Logins {
     /// This one, and no other.
     pub fn known(login: Login) -> Self {
-        let learnt = Learnt { login: Some(login), ..Learnt::default() };
-        Self { learnt: Arc::new(Mutex::new(learnt)), ..Self::default() }
+        Self { given: Given { login: Some(login), ..Given::default() }, ..Self::default() }
     }
 
     /// Whatever is answered when a proxy asks.
     pub fn asked(ask: Ask) -> Self {
-        Self { ask: Some(ask), ..Self::default() }
+        Self { given: Given { ask: Some(ask), ..Given::default() }, ..Self::default() }
     }
 
     /// What is kept somewhere: looked up when a proxy asks, or before that where a scheme is sent
     /// at once. Where nothing is kept, `ask` is.
     pub fn looked_up(look_up: LookUp, ask: Ask) -> Self {
-        Self { look_up: Some(look_up), ask: Some(ask), ..Self::default() }
+        let given = Given { look_up: Some(look_up), ask: Some(ask), ..Given::default() };
+        Self { given, ..Self::default() }
     }
 
-    /// These, but for the proxies that have logins of their own.
-    pub fn but(self, own: HashMap<Authority, Self>) -> Self {
-        Self { own: Arc::new(own), ..self }
-    }
-
-    /// For every proxy its own, made when it is met.
+    /// For each proxy its own, made when the proxy is met.
     pub fn each(make: Each) -> Self {
-        Self { each: Some((make, Arc::default())), ..Self::default() }
+        Self { each: Some(make), ..Self::default() }
     }
 
-    /// Those for this proxy.
-    pub(super) fn of(&self, proxy: &Authority) -> Self {
-        if let Some(own) = self.own.get(proxy) {
-            return own.clone();
-        }
-        let Some((make, made)) = &self.each else { return self.clone() };
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.len() >= MAX_PROXIES {
-            made.clear();
-        }
-        made.entry(proxy.clone()).or_insert_with(|| make(proxy)).clone()
+    /// The name, for a proxy that takes one without a password (SOCKS4).
+    pub fn of_user(mut self, user: Option<String>) -> Self {
+        self.given.user = user;
+        self
     }
 
-    /// What is known without asking or looking.
-    pub(super) fn at_hand(&self) -> Option<Login> {
-        self.learnt().login.clone()
+    /// What is given to this proxy, and what was learnt of it.
+    pub(super) fn of(&self, proxy: &ProxyUri) -> Account {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, account)) = met.iter().find(|(known, _)| known == proxy) {
+            return account.clone();
+        }
+        let account = Account::new(match &self.each {
+            Some(make) => make(proxy).given,
+            None => self.given.clone(),
+        });
+        if met.len() >= MAX_PROXIES {
+            met.clear();
+        }
+        met.push((proxy.clone(), account.clone()));
+        account
+    }
+}
+
+impl Account {
+    fn new(given: Given) -> Self {
+        let learnt = Learnt { login: given.login.clone(), ..Learnt::default() };
+        Self { given, learnt: Arc::new(Mutex::new(learnt)), ..Self::default() }
+    }
+
+    /// The name, as far as it is known without asking or looking.
+    pub(super) fn user(&self) -> Option<String> {
+        let known = self.learnt().login.as_ref().map(|login| login.user().to_owned());
+        known.or_else(|| self.given.user.clone())
     }
 
     pub(super) async fn authenticator(
         &self,
         policy: auth::Policy,
-        proxy: &Authority,
         audience: Audience,
     ) -> Result<Authenticator, LookUpError> {
-        {
-            let mut learnt = self.learnt();
-            match learnt.refusal {
-                Some(Refused { at, ticket })
-                    if at.elapsed() < REFUSAL_MEMORY && (ticket || learnt.login.is_some()) =>
-                {
-                    return Ok(Authenticator::refused(policy, audience));
-                }
-                Some(_) if self.look_up.is_some() => {
-                    // What is kept may be another password by now.
-                    (learnt.refusal, learnt.login) = (None, None);
-                }
-                Some(_) | None => {}
-            }
+        if self.is_refused() {
+            return Ok(Authenticator::refused(policy, audience));
         }
         let login = match policy {
             auth::Policy::Only(Scheme::Basic) => self.look_up().await?,
             auth::Policy::Only(_) | auth::Policy::Auto | auth::Policy::None => self.learnt().login.clone(),
         };
-        let memory = self.learnt().proxies.entry(proxy.clone()).or_default().clone();
+        let memory = self.learnt().memory.clone();
         Ok(Authenticator::new(policy, login, audience, memory))
+    }
+
+    /// Whether what is known was refused a moment ago, and so is not to be sent.
+    pub(super) fn is_refused(&self) -> bool {
+        let mut learnt = self.learnt();
+        match learnt.refusal {
+            Some(Refused { at, ticket })
+                if at.elapsed() < REFUSAL_MEMORY && (ticket || learnt.login.is_some()) =>
+            {
+                return true;
+            }
+            Some(_) if self.given.look_up.is_some() => {
+                // What is kept may be another password by now.
+                (learnt.refusal, learnt.login) = (None, None);
+            }
+            Some(_) | None => {}
+        }
+        false
     }
 
     /// A login that was not refused: what is kept comes first, and what is typed does not replace it.
@@ -157,7 +186,7 @@ impl Logins {
         if kept.is_some() {
             return Ok(kept.filter(|_| question.refused == 0));
         }
-        let Some(ask) = self.ask.clone() else { return Ok(None) };
+        let Some(ask) = self.given.ask.clone() else { return Ok(None) };
         // A prompt blocks; a task that panics has no answer.
         Ok(tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten())
     }
@@ -166,7 +195,7 @@ impl Logins {
     async fn look_up(&self) -> Result<Option<Login>, LookUpError> {
         let _turn = self.turn.lock().await;
         let known = self.learnt().login.clone();
-        let (None, Some(look_up)) = (&known, self.look_up.clone()) else { return Ok(known) };
+        let (None, Some(look_up)) = (&known, self.given.look_up.clone()) else { return Ok(known) };
         // It may block; a task that panics has found nothing.
         let found = tokio::task::spawn_blocking(move || look_up()).await.unwrap_or(Ok(None))?;
         self.learnt().login.clone_from(&found);
@@ -188,7 +217,7 @@ impl Logins {
 
 impl fmt::Debug for Logins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (look_up, ask) = (self.look_up.is_some(), self.ask.is_some());
+        let (look_up, ask) = (self.given.look_up.is_some(), self.given.ask.is_some());
         f.debug_struct("Logins").field("look_up", &look_up).field("ask", &ask).finish_non_exhaustive()
     }
 }

@@ -320,7 +320,7 @@ impl Ladder<'_> {
         self.observer.entered(Stage::Connect, &self.proxy.authority);
         tracing::debug!("CONNECT {} through {}", self.target, self.proxy.authority);
         let (config, proxy) = (self.config, self.proxy);
-        let authentication = Authentication::new(config, &proxy.authority, self.target).await;
+        let authentication = Authentication::new(config, proxy, self.target).await;
         let mut authentication = authentication.map_err(|error| self.failed(Cause::LookUp(error)))?;
         let unasked = match authentication.unasked().await {
             Ok(unasked) => unasked,
@@ -394,23 +394,13 @@ impl Ladder<'_> {
 
     /// Drives the handshake, over a new connection where it wants one.
     async fn advance(&mut self, handshake: &mut Handshake, deadline: Instant) -> Result<Step, Error> {
-        let late = || Error {
-            stage: Stage::Connect,
-            peer: self.peer.clone(),
-            cause: Cause::Timeout(self.config.proxy_timeout),
-        };
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => {
-                tracing::debug!("the proxy closed the connection, making another");
-                self.observer.learnt(Facts::Reconnected);
-                let mut nobody = ();
-                let reached = reach(self.proxy, self.nearer, self.config, &mut nobody, HTTP_1);
-                tokio::time::timeout_at(deadline, reached).await.map_err(|_| late())??.0
-            }
+            None => self.redial(deadline).await?,
         };
         let driven = tokio::time::timeout_at(deadline, http1::drive(handshake, &mut stream)).await;
         // Who says something else and waits is no HTTP proxy; who says nothing may be a slow one.
+        let late = || self.failed(Cause::Timeout(self.config.proxy_timeout));
         let driven = driven.map_err(|_| handshake.overdue().map_or_else(late, |error| self.nonsense(error)));
         let step = driven?.map_err(|error| match error {
             DriveError::Handshake(HandshakeError::Closed) => self.failed(Cause::Closed),
@@ -421,6 +411,17 @@ impl Ladder<'_> {
             self.stream = Some(stream);
         }
         Ok(step)
+    }
+
+    /// Another connection to the proxy, in the time that the whole exchange has.
+    async fn redial(&mut self, deadline: Instant) -> Result<Stream, Error> {
+        tracing::debug!("the proxy closed the connection, making another");
+        self.observer.learnt(Facts::Reconnected);
+        let mut nobody = ();
+        let reached = reach(self.proxy, self.nearer, self.config, &mut nobody, HTTP_1);
+        let reached = tokio::time::timeout_at(deadline, reached).await;
+        let reached = reached.map_err(|_| self.failed(Cause::Timeout(self.config.proxy_timeout)))?;
+        reached.map(|(stream, _)| stream)
     }
 
     /// The error that a failed authentication is, behind this 407.

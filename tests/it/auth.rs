@@ -225,6 +225,46 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
+fn credentials_that_a_proxy_repeats_are_masked_wherever_its_text_is_shown() {
+    let encoded = basic(NAME_AND_PASSWORD);
+    let token = encoded.split_once(' ').unwrap().1.to_owned();
+    for by_hand in [false, true] {
+        for (command, options) in
+            [("connect", &["-vv"][..]), ("check", &["--json", "--no-tls"]), ("check", &["--no-tls"])]
+        {
+            let proxy = ScriptedProxy::start(|conn| {
+                let mut head = conn.expect_connect("host:22");
+                if authorization(&head).is_empty() {
+                    conn.send(BASIC_407);
+                    head = conn.expect_connect("host:22");
+                }
+                let echo = authorization(&head)[0];
+                conn.send(format!(
+                    "HTTP/1.1 502 no: {echo}\r\nVia: 1.1 {echo}\r\nX-Squid-Error: {echo}\r\nX-Request: {echo}\r\n\
+                     Proxy-Status: p; details=\"{echo}\"\r\nContent-Length: 0\r\n\r\n"
+                ));
+                conn.read_to_any_end();
+            });
+            let mut cmd = wimble();
+            cmd.args([command, "host:22"]).args(options);
+            match by_hand {
+                true => cmd.args([
+                    "-x",
+                    &proxy.url(),
+                    "--proxy-header",
+                    &format!("Proxy-Authorization: {encoded}"),
+                ]),
+                false => cmd.args(["-x", &proxy.url_with(NAME_AND_PASSWORD)]),
+            };
+            let finished = finish(&mut cmd, b"", LIMIT).exits(8);
+            let said = format!("{}{}", finished.text(), finished.stderr);
+            assert!(!said.contains(&token) && said.contains("[redacted]"), "{command} {options:?}: {said}");
+            proxy.done();
+        }
+    }
+}
+
+#[test]
 fn a_proxy_header_with_credentials_is_masked_too() {
     let proxy = ScriptedProxy::start(|conn| {
         assert_eq!(authorization(&conn.open("host:22")), ["Bearer sesame-7351"]);
@@ -266,7 +306,7 @@ if pid == 0:
     os._exit(code if code >= 0 else 128 - code)
 for fd in (*kept, 0, 1):
     os.close(fd)
-lines = re.findall(r"[^\n\x03\x1c]*[\n\x03\x1c]", os.environ["TYPED"])
+lines = re.findall(r"[^\n\x03\x04\x1c]*[\n\x03\x04\x1c]", os.environ["TYPED"])
 shown = unseen = b""
 until = time.monotonic() + 20
 while time.monotonic() < until:
@@ -284,7 +324,17 @@ while time.monotonic() < until:
         if lines:
             os.write(terminal, lines.pop(0).encode())
         elif "SIGNAL" in os.environ:
-            os.kill(int(os.read(started, 20)), int(os.environ["SIGNAL"]))
+            program, number = int(os.read(started, 20)), int(os.environ["SIGNAL"])
+            os.kill(program, number)
+            if number == signal.SIGTSTP:
+                while " T " not in open(f"/proc/{program}/stat").read():
+                    time.sleep(0.01)
+                # While it is stopped the terminal is a shell's.
+                shown += b"(stopped, echo %d)" % bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+                os.kill(program, signal.SIGCONT)
+                while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < until:
+                    time.sleep(0.01)
+                os.write(terminal, b"sesame\n")
         unseen = b""
 with open(os.environ["SHOWN"], "wb") as file:
     file.write(shown)
@@ -372,10 +422,44 @@ fn an_interrupt_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
+fn the_end_of_input_at_the_prompt_is_no_password() {
+    for typed in ["\x04", "wrong\n\x04"] {
+        let guesses = typed.matches('\n').count();
+        let proxy = ScriptedProxy::start(move |conn| {
+            for _ in 0..=guesses {
+                conn.expect_connect("host:22");
+                conn.send(BASIC_407);
+            }
+            assert_eq!(conn.read_to_any_end(), b"", "something was sent behind {typed:?}");
+        });
+        let mut cmd = connect_via(&proxy, "host:22");
+        let (finished, shown) = on_a_terminal(cmd.args(["-U", "aladdin"]), typed, b"");
+        finished.exits(6);
+        assert_eq!(shown.matches("assword").count(), guesses + 1, "{shown:?}");
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_prompt_that_is_stopped_gives_the_terminal_back_meanwhile_and_goes_on() {
+    const SIGTSTP: i32 = 20;
+    let proxy = wanting("aladdin:sesame");
+    let mut cmd = connect_via(&proxy, "host:22");
+    cmd.args(["-U", "aladdin"]).env("SIGNAL", SIGTSTP.to_string());
+    let (finished, shown) = on_a_terminal(&cmd, "", b"");
+    finished.exits(0);
+    assert!(shown.contains("(stopped, echo 1)"), "{shown:?}");
+    assert!(!shown.contains("sesame"), "{shown:?}");
+    proxy.done();
+}
+
+#[test]
 fn a_signal_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was() {
     const SIGHUP: i32 = 1;
+    const SIGINT: i32 = 2;
+    const SIGQUIT: i32 = 3;
     const SIGTERM: i32 = 15;
-    for signal in [SIGHUP, SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         for typed in ["", "wrong\n"] {
             let guesses = typed.len().min(1);
             let proxy = ScriptedProxy::start(move |conn| {

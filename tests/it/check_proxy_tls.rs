@@ -13,7 +13,7 @@ use crate::check_tls::{s_server, text};
 use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
 use crate::support::real::{Target, Way, run, tool};
-use crate::support::{Finished, LIMIT, finish};
+use crate::support::{Finished, LIMIT, finish, wimble};
 
 const DER_OF: &str = "openssl x509 -outform DER -in ";
 
@@ -134,16 +134,53 @@ fn what_is_wrong_with_a_proxys_certificate_is_told_in_words_and_numbers() {
         assert!(seen["error"]["message"].as_str().unwrap().contains(words), "{words}: {seen}");
         assert!(seen["stages"][2]["tls"]["problems"][0].as_str().unwrap().contains(words), "{words}: {seen}");
     }
-    // Nobody's trust helps a key that is too short.
+}
+
+#[test]
+fn a_certificate_that_no_trust_helps_is_called_what_it_is_and_insecure_takes_it_all_the_same() {
     let pki = Pki::new();
     let (chain, key) = (file(&pki, "weak.pem"), file(&pki, "weak.key"));
     run(tool("openssl", "openssl")
         .args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "9", "-subj", "/CN=localhost"])
         .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", text(&key), "-out", text(&chain)]));
     let weak = s_server(&chain, &key, &["-cipher", "DEFAULT@SECLEVEL=0"]);
-    let seen = json_of(&weak, &["--proxy-insecure"], 5);
+    let seen = json_of(&weak, &["--proxy-cacert", text(&chain)], 5);
     assert!(seen["error"]["message"].as_str().unwrap().contains("its key is too short: RSA 1024"), "{seen}");
     assert_eq!(seen["stages"][2]["tls"]["chain"][0]["key"], "RSA 1024", "{seen}");
+
+    let (old, old_key, request) = (file(&pki, "old.pem"), file(&pki, "old.key"), file(&pki, "old.csr"));
+    run(tool("openssl", "openssl")
+        .args(["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"])
+        .args(["-keyout", text(&old_key), "-out", text(&request)]));
+    run(tool("openssl", "openssl").args(["x509", "-req", "-days", "9", "-in", text(&request)]).args([
+        "-signkey",
+        text(&old_key),
+        "-out",
+        text(&old),
+    ]));
+    let version_1 = s_server(&old, &old_key, &[]);
+    for (server, file, words) in [
+        (&weak, &chain, "its key is too short: RSA 1024"),
+        (&version_1, &old, "it is of an old version, X.509 v1"),
+    ] {
+        let mut connect = wimble();
+        connect.args(["connect", "-x", &format!("https://{}", server.target()), "host:22"]);
+        let finished = finish(connect.args(["--proxy-cacert", text(file)]), b"", LIMIT).fails(5);
+        finished.says(words).says("--proxy-insecure");
+        // It stands, and openssl, whose input has ended, says nothing to a CONNECT.
+        let seen = json_of(server, &["--proxy-insecure"], 4);
+        assert_eq!(stages(&seen)[2], "proxy-tls:ok", "{seen}");
+    }
+}
+
+#[test]
+fn a_proxy_of_tls_1_2_that_misses_our_certificate_has_a_hint_that_names_one() {
+    let pki = Pki::new();
+    let (chain, key) = pki.files(Leaf::Good, &KeyPair::generate().unwrap());
+    let server = s_server(&chain, &key, &["-tls1_2", "-Verify", "1"]);
+    let mut connect = wimble();
+    connect.args(["connect", "-x", &format!("https://{}", server.target()), "host:22"]);
+    finish(connect.args(["--proxy-cacert", text(&pki.ca_file())]), b"", LIMIT).fails(5).says("--proxy-cert");
 }
 
 #[test]

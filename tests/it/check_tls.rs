@@ -130,7 +130,7 @@ fn a_missing_intermediate_is_told_from_an_unknown_issuer() {
 }
 
 #[test]
-fn a_weak_key_fails_the_handshake_and_is_shown_all_the_same() {
+fn a_weak_key_is_refused_whoever_is_trusted_unless_anybody_is() {
     let (proxy, pki) = (Proxy::squid(), Pki::new());
     let (chain, key) = (pki.ca_file().with_file_name("weak.pem"), pki.ca_file().with_file_name("weak.key"));
     run(tool("openssl", "openssl")
@@ -138,7 +138,9 @@ fn a_weak_key_fails_the_handshake_and_is_shown_all_the_same() {
         .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", text(&key), "-out", text(&chain)]));
     for version in ["-tls1_2", "-tls1_3"] {
         let server = s_server(&chain, &key, &[version, "-cipher", "DEFAULT@SECLEVEL=0"]);
-        let seen = json(&proxy.url(), &["--insecure"], &server.target(), 10);
+        let seen = json(&proxy.url(), &["--insecure"], &server.target(), 0);
+        assert!(seen["tls"]["problems"][0].as_str().unwrap().contains("RSA 1024"), "{seen}");
+        let seen = json(&proxy.url(), &["--cacert", text(&chain)], &server.target(), 10);
         assert_eq!(seen["error"]["detail"], "weak-key", "{seen}");
         assert!(seen["error"]["message"].as_str().unwrap().contains("RSA 1024"), "{seen}");
         assert_eq!(seen["tls"]["chain"][0]["key"], "RSA 1024", "{seen}");

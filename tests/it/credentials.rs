@@ -23,7 +23,7 @@ impl Folder {
     }
 
     /// A file with this content that its owner alone can read.
-    fn file(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         self.file_with_mode(name, content, 0o600)
     }
 

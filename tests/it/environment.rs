@@ -209,5 +209,17 @@ fn a_variable_that_is_no_text_is_told_and_not_passed_over() {
         .env("https_proxy", OsStr::from_bytes(b"http://\xff:1"))
         .env("ALL_PROXY", proxy.url());
     finish(&mut cmd, b"", LIMIT).fails(2).says("https_proxy");
+    // A password would be sent with another character in its place.
+    for variable in ["WIMBLE_PROXY_USER", "WIMBLE_PROXY_PASSWORD"] {
+        let mut cmd = wimble();
+        cmd.args(["connect", "-x", &proxy.url(), "host:22"]);
+        cmd.envs([("WIMBLE_PROXY_USER", "alice"), ("WIMBLE_PROXY_PASSWORD", "sesame")]);
+        cmd.env(variable, OsStr::from_bytes(b"p\xe9w"));
+        finish(&mut cmd, b"", LIMIT).fails(2).says(variable);
+    }
     proxy.done();
+    // What is not read may be anything.
+    let mut cmd = wimble();
+    cmd.args(["connect", "-x", "http://127.0.0.1:1", "host:22"]).env("OTHER", OsStr::from_bytes(b"\xe9"));
+    finish(&mut cmd, b"", LIMIT).fails(4);
 }

@@ -5,6 +5,7 @@ mod support;
 
 mod auth;
 mod auth_schemes;
+mod chain_logins;
 mod check;
 mod check_many;
 mod check_output;
@@ -32,6 +33,7 @@ mod serve;
 mod serve_digest;
 mod serve_http2;
 mod serve_tls;
+mod socks_logins;
 mod spare;
 mod stdio;
 mod timeouts;

@@ -354,6 +354,52 @@ fn a_socket_that_speaks_tls_is_not_handed_over() {
 }
 
 #[test]
+fn files_that_cannot_be_used_are_told_before_anything_is_dialled() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let ((certificate, key), (_, anothers)) = (pki.identity(), other.identity());
+    let junk = |name: &str, label: &str| {
+        let path = pki.ca_file().with_file_name(name);
+        std::fs::write(&path, format!("-----BEGIN {label}-----\nanVuaw==\n-----END {label}-----\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        path
+    };
+    let (junk_key, junk_certificate) = (junk("junk.key", "PRIVATE KEY"), junk("junk.pem", "CERTIFICATE"));
+    let ca = pki.ca_file();
+    for (options, what) in [
+        ([&ca, &certificate, &anothers], "--proxy-key"),
+        ([&ca, &certificate, &junk_key], "--proxy-key"),
+        ([&ca, &junk_certificate, &key], "--proxy-cert"),
+        ([&junk_certificate, &certificate, &key], "--proxy-cacert"),
+    ] {
+        let proxy = ScriptedProxy::untouched();
+        let mut cmd = wimble();
+        cmd.args(["connect", "-x", &format!("https://localhost:{}", proxy.port()), "host:22"]);
+        for (option, file) in ["--proxy-cacert", "--proxy-cert", "--proxy-key"].iter().zip(options) {
+            cmd.arg(option).arg(file);
+        }
+        finish(&mut cmd, b"", LIMIT).fails(2).says(&format!("wimble: {what} "));
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_certificate_for_an_address_is_told_to_be_for_that() {
+    let pki = Pki::new();
+    let config = pki.server_config(Leaf::Good);
+    let script = turn(move |conn: &mut Conn| {
+        let mut tls = Tls::accept(conn, &config);
+        tls.0.read(&mut [0]).unwrap_err();
+    });
+    let proxy = ScriptedProxy::on(std::net::TcpListener::bind("127.0.0.2:0").unwrap(), vec![script]);
+    let mut cmd = wimble();
+    cmd.args(["connect", "-x", &format!("https://127.0.0.2:{}", proxy.port()), "host:22"]);
+    finish(cmd.arg("--proxy-cacert").arg(pki.ca_file()), b"", LIMIT)
+        .fails(5)
+        .says("it is for localhost, 127.0.0.1,");
+    proxy.done();
+}
+
+#[test]
 fn a_key_that_others_can_read_is_refused() {
     let pki = Pki::new();
     let (cert, key) = pki.identity();

@@ -107,13 +107,12 @@ fn no_answer<'a>(mut errors: impl Iterator<Item = &'a io::Error>) -> Detail {
     if reset { Detail::ResetLater } else { Detail::NoHttp }
 }
 
-/// What is wrong with the certificate of the proxy that the way ends at, if that is why. A key that
-/// is too short fails in the handshake, whoever is trusted.
+/// What is wrong with the certificate of the proxy that the way ends at, if that is why.
 fn proxys_problems<'a>(report: &'a Report, told: &Told) -> Option<&'a [Problem]> {
     let failed = report.stages.iter().find(|stage| stage.status == StageStatus::Failed)?;
     let problems = failed.tls.as_ref()?.problems.as_slice();
     let judged = told.detail == Some(Detail::ProxyUntrusted);
-    (matches!(problems, [Problem::WeakKey(_), ..]) || judged && !problems.is_empty()).then_some(problems)
+    (judged && !problems.is_empty()).then_some(problems)
 }
 
 fn sentences(problems: &[Problem]) -> String {
@@ -139,9 +138,6 @@ fn no_handshake(report: &Report, error: &io::Error, first: &[u8]) -> (String, De
     if wanted && gone {
         let why = "the target wants a certificate of its client, and ended the handshake";
         return (why.into(), Detail::ClientCertificate);
-    }
-    if let Some(weak @ Problem::WeakKey(_)) = tls.and_then(|tls| tls.problems.first()) {
-        return (format!("{}: {}", report::reason(error), problem(weak)), Detail::WeakKey);
     }
     if first.is_empty() {
         let (how, detail) = match RESETS.contains(&error.kind()) {

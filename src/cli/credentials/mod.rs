@@ -12,6 +12,7 @@ mod person;
 mod private;
 mod program;
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,75 +144,111 @@ pub(super) fn private_file(file: &Path) -> Result<Zeroizing<String>, Credentials
     private::file(file)
 }
 
-/// Gathers the logins for one run. In a chain each proxy has the login of its own URL; the others
-/// share what the command line and the environment say.
+/// Gathers the logins for one run, for each proxy its own: what is kept by host is looked up for
+/// this host, and who is asked is asked for each.
 pub(super) fn logins(
     args: &ProxyArgs,
     proxy: &Proxy,
     variables: Variables<'_>,
     person: Person,
 ) -> Result<Logins, CredentialsError> {
-    let proxies = match proxy {
-        Proxy::Via(proxies) => proxies.as_slice(),
-        Proxy::Direct => &[],
+    let Proxy::Via(proxies) = proxy else {
+        // There is nobody to be given anything; a mistake is one all the same.
+        return login_of(sources(args, None, variables, &Files::default())?, person);
     };
-    if let [] | [_] = proxies {
-        return shared(args, proxies.first(), variables, person);
+    let files = Files::default();
+    let mut known = Vec::new();
+    for uri in proxies {
+        let mut sources = sources(args, Some(uri), variables, &files)?;
+        if proxies.len() > 1 {
+            name_first(&mut sources, uri);
+        }
+        known.push((uri.clone(), sources));
     }
-    let (typed, nothing) = (ProxyArgs::default(), |_: &str| None);
-    let own = proxies.iter().filter(|proxy| proxy.user.is_some());
-    let own = own
-        .map(|proxy| Ok((proxy.authority.clone(), shared(&typed, Some(proxy), &nothing, person.clone())?)));
-    let own = own.collect::<Result<_, CredentialsError>>()?;
-    let nameless = proxies.iter().find(|proxy| proxy.user.is_none());
-    Ok(shared(args, nameless, variables, person)?.but(own))
+    if args.proxy_password_command.is_some()
+        && !known.iter().flat_map(|(_, sources)| sources).any(Source::may_name)
+    {
+        return Err(CredentialsError::Nobody);
+    }
+    let known = known.into_iter().map(|(uri, sources)| Ok((uri, login_of(sources, person.clone())?)));
+    let known = known.collect::<Result<Vec<_>, CredentialsError>>()?;
+    let of = move |proxy: &ProxyUri| {
+        let known = known.iter().find(|(uri, _)| uri == proxy);
+        known.map(|(_, logins)| logins.clone()).unwrap_or_default()
+    };
+    Ok(Logins::each(Arc::new(of)))
 }
 
-fn shared(
-    args: &ProxyArgs,
-    uri: Option<&ProxyUri>,
-    variables: Variables<'_>,
-    person: Person,
-) -> Result<Logins, CredentialsError> {
-    let sources = sources(args, uri, variables)?;
+/// In a chain the name in a URL is its own proxy's, whatever is said for the others. A password
+/// that is said for another name is not for this one.
+fn name_first(sources: &mut Vec<Source>, uri: &ProxyUri) {
+    let Some(own) = Source::of_url(uri) else { return };
+    let is_other = |entry: &Entry| entry.user.is_some() && entry.user != uri.user;
+    if sources.iter().any(|source| matches!(source, Source::Here { entry, .. } if is_other(entry))) {
+        sources.retain(|source| !source.is_for_any());
+    }
+    sources.insert(0, own);
+}
+
+/// The login that the sources of one proxy make, if not now then when it asks.
+fn login_of(sources: Vec<Source>, person: Person) -> Result<Logins, CredentialsError> {
     if sources.iter().any(Source::has_secret) {
         private::conceal();
     }
     let user = sources.iter().find_map(Source::user);
-    match resolve(&sources, When::Start) {
-        Ok(Some(login)) => Ok(Logins::known(login)),
-        Ok(None) => Ok(Logins::asked(person.asked(user))),
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Later) => Ok(looked_up(sources, person)),
+    let logins = match resolve(&sources, When::Start) {
+        Ok(Some(login)) => Logins::known(login),
+        Ok(None) => Logins::asked(person.asked(user.clone())),
+        Err(Stop::Failed(error)) => return Err(error),
+        Err(Stop::Later) => return Ok(looked_up(sources, person)),
+    };
+    Ok(logins.of_user(user))
+}
+
+/// What has been read: each file once, as it may be a pipe, and be wanted for several proxies.
+#[derive(Default)]
+struct Files(RefCell<Vec<(PathBuf, Zeroizing<String>)>>);
+
+impl Files {
+    fn text(&self, file: &Path) -> Result<Zeroizing<String>, CredentialsError> {
+        let mut read = self.0.borrow_mut();
+        if let Some((_, text)) = read.iter().find(|(known, _)| known == file) {
+            return Ok(text.clone());
+        }
+        let text = private::file(file)?;
+        read.push((file.to_owned(), text.clone()));
+        Ok(text)
     }
 }
 
 /// What the sources have when a proxy asks.
 fn looked_up(sources: Vec<Source>, person: Person) -> Logins {
     let user = sources.iter().find_map(Source::user);
+    let asked = person.asked(user.clone());
     let look_up = move || match resolve(&sources, When::Asked) {
         Ok(found) => Ok(found),
         Err(Stop::Failed(error)) => Err(error.into()),
         Err(Stop::Later) => Ok(None),
     };
-    Logins::looked_up(Arc::new(look_up), person.asked(user))
+    Logins::looked_up(Arc::new(look_up), asked).of_user(user)
 }
 
 /// Gathers the logins for proxies that a script will name: what is kept by host is looked up for
-/// each of them, and goes to no other.
+/// each of them, who is asked is asked for each, and nothing goes to another.
 #[cfg(feature = "pac")]
 pub(super) fn logins_of_each(
     args: &ProxyArgs,
     variables: Variables<'_>,
     person: Person,
 ) -> Result<Logins, CredentialsError> {
-    let sources = sources(args, None, variables)?;
-    if !sources.iter().any(|source| matches!(source, Source::Netrc { .. } | Source::EverybodysNetrc { .. })) {
-        return shared(args, None, variables, person);
+    let sources = sources(args, None, variables, &Files::default())?;
+    if args.proxy_password_command.is_some() && !sources.iter().any(Source::may_name) {
+        return Err(CredentialsError::Nobody);
     }
-    private::conceal();
-    let each = move |proxy: &Authority| {
-        looked_up(sources.iter().map(|source| source.at(proxy)).collect(), person.clone())
+    // What is wrong without a proxy is wrong with any.
+    login_of(sources.clone(), person.clone())?;
+    let each = move |proxy: &ProxyUri| {
+        looked_up(sources.iter().map(|source| source.at(&proxy.authority)).collect(), person.clone())
     };
     Ok(Logins::each(Arc::new(each)))
 }
@@ -221,6 +258,7 @@ fn sources(
     args: &ProxyArgs,
     uri: Option<&ProxyUri>,
     variables: Variables<'_>,
+    files: &Files,
 ) -> Result<Vec<Source>, CredentialsError> {
     let set = |name: &str| variables(name).filter(|value| !value.is_empty());
     let here = |place: &str, user: Option<String>, password: Option<Secret>| Source::Here {
@@ -240,7 +278,7 @@ fn sources(
         sources.push((layer("proxy-user"), here(&place, Some((*user).to_owned()), password.clone())));
     }
     if let Some(path) = &args.proxy_credentials {
-        let (file, entry) = (path.display().to_string(), first_line(path)?);
+        let (file, entry) = (path.display().to_string(), first_line(path, files)?);
         if let Some((user, _)) = typed
             && layer("proxy-user") == layer("proxy-credentials")
             && entry.user.as_deref() != Some(user)
@@ -268,11 +306,8 @@ fn sources(
         )),
     };
     if let Some((layer, file)) = &netrc {
-        let source = Source::Netrc {
-            file: file.display().to_string(),
-            text: private::file(file)?,
-            host: host.clone(),
-        };
+        let source =
+            Source::Netrc { file: file.display().to_string(), text: files.text(file)?, host: host.clone() };
         sources.push((*layer, source));
     }
     #[cfg(feature = "keyring")]
@@ -280,9 +315,7 @@ fn sources(
         let source = Source::Keyring { proxy: uri.authority.clone(), limit: args.proxy_timeout };
         sources.push((layer("keyring"), source));
     }
-    if let Some(ProxyUri { user: Some(user), password, .. }) = uri {
-        sources.push((layer("proxy"), here("the proxy's URL", Some(user.clone()), password.clone())));
-    }
+    sources.extend(uri.and_then(Source::of_url).map(|source| (layer("proxy"), source)));
     if let Some(user) = set(USER_VARIABLE) {
         sources.push((Layer::Environment, here(USER_VARIABLE, Some(user), None)));
     }
@@ -296,9 +329,6 @@ fn sources(
     // Stable: what one and the same says keeps its order.
     sources.sort_by_key(|(layer, _)| *layer);
     let sources: Vec<_> = sources.into_iter().map(|(_, source)| source).collect();
-    if args.proxy_password_command.is_some() && !sources.iter().any(Source::may_name) {
-        return Err(CredentialsError::Nobody);
-    }
     Ok(sources)
 }
 
@@ -415,6 +445,18 @@ impl Source {
         source
     }
 
+    /// What stands in a proxy's URL.
+    fn of_url(uri: &ProxyUri) -> Option<Self> {
+        let (user, password) = (uri.user.clone()?, uri.password.clone());
+        let entry = Entry { user: Some(user), proof: password.map(Proof::Password) };
+        Some(Self::Here { place: "the proxy's URL".to_owned(), entry })
+    }
+
+    /// Whether it is a password without a name.
+    fn is_for_any(&self) -> bool {
+        matches!(self, Self::Command { .. } | Self::Here { entry: Entry { user: None, .. }, .. })
+    }
+
     /// The name that it has at hand.
     fn user(&self) -> Option<String> {
         self.say(None, When::Start).ok()?.user
@@ -449,7 +491,7 @@ pub(super) fn login(
     person: Person,
 ) -> Result<Login, CredentialsError> {
     private::conceal();
-    let sources = sources(args, Some(uri), variables)?;
+    let sources = sources(args, Some(uri), variables, &Files::default())?;
     if let Ok(Some(login)) = resolve(&sources, When::Start) {
         return Ok(login);
     }
@@ -471,8 +513,8 @@ pub(super) fn lines(file: &Path) -> Result<Vec<Login>, CredentialsError> {
         .collect()
 }
 
-fn first_line(file: &Path) -> Result<Entry, CredentialsError> {
-    let text = private::file(file)?;
+fn first_line(file: &Path, files: &Files) -> Result<Entry, CredentialsError> {
+    let text = files.text(file)?;
     read_pair(text.lines().next().unwrap_or_default()).ok_or_else(|| no_pair(file))
 }
 

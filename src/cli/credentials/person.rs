@@ -22,6 +22,8 @@ const TRIES: usize = 3;
 pub(in crate::cli) struct Person {
     askpass: Askpass,
     curtain: Arc<Curtain>,
+    /// One prompt at a time, whoever it is for.
+    turn: Arc<Mutex<()>>,
 }
 
 /// When ssh's askpass is used, and which program that is.
@@ -41,20 +43,21 @@ enum AskpassUse {
 impl Person {
     /// `curtain`: who puts the terminal back if a signal comes.
     pub(in crate::cli) fn new(variables: Variables<'_>, curtain: Curtain) -> Self {
-        Self { askpass: Askpass::new(variables), curtain: Arc::new(curtain) }
+        Self { askpass: Askpass::new(variables), curtain: Arc::new(curtain), turn: Arc::default() }
     }
 
-    /// Asks; what was answered is used for later connections too.
+    /// Asks for one proxy; what was answered is used for later connections to it too.
     pub(super) fn asked(self, user: Option<String>) -> Ask {
         let answered: Mutex<Option<Login>> = Mutex::default();
         Arc::new(move |question: &Question| {
-            // One prompt at a time, however many connections wait for it.
+            // One answer, however many connections wait for it.
             let mut answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
             if question.refused > 0 {
                 *answered = None;
             }
             if answered.is_none() && question.refused < TRIES {
                 private::conceal();
+                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
                 let answer = self.ask(user.as_deref(), question);
                 *answered = answer.inspect_err(|why| tracing::debug!("no prompt: {why}")).ok().flatten();
             }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, fs, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
@@ -53,7 +53,7 @@ pub(super) fn shell(command: &str, limit: Duration) -> Result<Zeroizing<String>,
         Ok(line) => line,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
             // Not waited for yet, or its end would have been told: the pid is still its own.
-            let _gone = kill_process(pid, Signal::KILL);
+            end(pid);
             Err(ProgramError::Late(limit))
         }
     }
@@ -77,7 +77,7 @@ fn answer(child: &mut Child) -> Result<Zeroizing<String>, ProgramError> {
     let printed = child.stdout.take().map(private::text);
     if let Some(Err(_)) = printed {
         // One that prints without end would wait for a reader for ever.
-        let _gone = child.kill();
+        end(Pid::from_child(child));
     }
     let status = child.wait().map_err(ProgramError::Start)?;
     let text = printed.transpose().map_err(ProgramError::Output)?.unwrap_or_default();
@@ -87,6 +87,26 @@ fn answer(child: &mut Child) -> Result<Zeroizing<String>, ProgramError> {
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Zeroizing::new(line.to_owned())),
         Some(_) | None => Err(ProgramError::Nothing),
+    }
+}
+
+/// Ends a program with all that it has started, which would write to our stderr for ever after.
+///
+/// Not by a process group of its own: that would be in the terminal's background, where a program
+/// is stopped when it asks for a passphrase.
+fn end(program: Pid) {
+    let (mut family, mut seen) = (vec![program], 0);
+    while let Some(parent) = family.get(seen).copied() {
+        seen += 1;
+        // It starts nobody while its children are counted.
+        let _gone = kill_process(parent, Signal::STOP);
+        let raw = parent.as_raw_nonzero();
+        let children = fs::read_to_string(format!("/proc/{raw}/task/{raw}/children")).unwrap_or_default();
+        let children = children.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
+        family.extend(children);
+    }
+    for member in family {
+        let _gone = kill_process(member, Signal::KILL);
     }
 }
 
@@ -121,6 +141,25 @@ mod tests {
             ("yes secret", "what it printed cannot be read: more than a megabyte"),
         ] {
             assert_eq!(shell(command, LIMIT).expect_err(command).to_string(), why, "{command}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_has_started_ends_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pids = folder.path().join("pids");
+        let command = format!("sh -c 'echo $$ >>{0}; sleep 60; :' & echo $! >>{0}; wait", pids.display());
+        assert!(matches!(shell(&command, Duration::from_secs(1)), Err(ProgramError::Late(_))));
+        let pids = fs::read_to_string(pids).expect("they have begun");
+        assert!(!pids.is_empty());
+        for pid in pids.lines() {
+            let status = || fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let until = std::time::Instant::now() + LIMIT;
+            // Gone, or not yet waited for.
+            while !status().is_empty() && !status().contains("State:\tZ") {
+                assert!(std::time::Instant::now() < until, "{pid} lives on: {}", status());
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 

@@ -138,7 +138,7 @@ impl Walk<'_> {
             None => CheckError::Cut(error),
         })?;
         // Nothing is sent to who is not trusted.
-        let trusted = probe.trust == Trust::Danger || report.is_trusted();
+        let trusted = probe.trust == Trust::Danger || report.is_trusted() && !report.has_weak_key();
         if !trusted || report.ends_soon() {
             let (stage, with) = (Stage::Tls, self.target.clone());
             return Err(CheckError::Untrusted { stage, with, problems: report.problems.clone() });

@@ -61,6 +61,11 @@ impl TlsReport {
         self.problems.iter().any(|problem| matches!(problem, Problem::ExpiresSoon(_)))
     }
 
+    /// Whether its key is too short: no store judges the handshake's signature, which a client does.
+    pub(super) fn has_weak_key(&self) -> bool {
+        self.problems.iter().any(|problem| matches!(problem, Problem::WeakKey(_)))
+    }
+
     /// Whether some store trusts it.
     pub(super) fn is_trusted(&self) -> bool {
         self.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Trusted)

@@ -14,7 +14,7 @@ use rustls::server::ParsedCertificate;
 use super::certificate::{CertificateFacts, Moment};
 use crate::net::store;
 use crate::net::tls::provider;
-use crate::net::trust::{Judge, Trust};
+use crate::net::trust::{Judge, Trust, unfit};
 
 /// A set of roots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,9 @@ fn verdict(
     };
     match judge.verify_server_cert(leaf, others, name, &[], UnixTime::now()) {
         Ok(_) => Verdict::Trusted,
+        Err(rustls::Error::InvalidCertificate(why)) if unfit(&why).is_some() => {
+            Verdict::Untrusted(unfit(&why).map(ToString::to_string).unwrap_or_default())
+        }
         Err(error) => Verdict::Untrusted(error.to_string()),
     }
 }

@@ -161,11 +161,12 @@ impl Requests {
             sender.send_request(request, false).map_err(|error| self.failed(&error))?;
         self.shared.asked.notify_one();
         loop {
-            let (head, receiving) = match poll_fn(|cx| poll_answer(&mut response, cx)).await {
+            let (mut head, receiving) = match poll_fn(|cx| poll_answer(&mut response, cx)).await {
                 Ok(Came::Interim(interim)) => (decode(&interim)?, None),
                 Ok(Came::Final(answer)) => (decode(&answer)?, Some(answer.into_body())),
                 Err(error) => return Err(self.failed(&error)),
             };
+            exchange.mask(&mut head);
             head::log(&head, "2");
             let verdict = exchange.response(&head).map_err(HandshakeError::from)?;
             if let Some(receiving) = receiving {

@@ -176,12 +176,15 @@ pub(super) async fn serve(
     drop(keepers);
     spares.iter().for_each(|spares| spares.log());
     // All slots are free when the last session has ended.
+    let last_words = async {
+        let _all = slots.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await;
+        config.drain().await;
+    };
     tokio::select! {
-        _ = slots.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)) => {}
+        () = last_words => {}
         () = tokio::time::sleep(bounds.grace) => tracing::debug!("the time of grace is over"),
         () = stop.wait() => {}
     }
-    config.drain().await;
     Ok(())
 }
 

@@ -125,7 +125,7 @@ pub fn relay(
                         progress = true;
                     }
                     Poll::Ready(Ok(Moved::End)) => {
-                        if let Some(error) = refused.take_if(is_reset) {
+                        if let Some(error) = refused.take_if(|error| is_reset(error)) {
                             return Poll::Ready(Err(RelayError::Tunnel(error)));
                         }
                         client.finish().map_err(RelayError::Client)?;
@@ -135,7 +135,7 @@ pub fn relay(
                     }
                     Poll::Ready(Err(Side::Source(error))) if error.kind() == io::ErrorKind::UnexpectedEof => {
                         // The reset has been seen by whoever wrote.
-                        if let Some(error) = refused.take_if(is_reset) {
+                        if let Some(error) = refused.take_if(|error| is_reset(error)) {
                             return Poll::Ready(Err(RelayError::Tunnel(error)));
                         }
                         unannounced = Some(error);
@@ -219,8 +219,13 @@ pub fn relay(
             }
         })
         .await;
-        outcome.inspect_err(|_| {
-            client.reset_on_close();
+        outcome.inspect_err(|error| {
+            // Behind the end of a channel nobody has sent a reset: the client may not have read all yet,
+            // and a reset of ours would take it away. A socket's end is broken by a reset alone.
+            let wanted_no_more = matches!(error, RelayError::Unwanted(error) if !is_reset(error));
+            if tunnel.is_socket() || !wanted_no_more {
+                client.reset_on_close();
+            }
             tunnel.reset_on_close();
         })?;
         if let Some(error) = unannounced {
@@ -231,8 +236,8 @@ pub fn relay(
 }
 
 /// EPIPE and not ECONNRESET: the tunnel had ended in order before.
-fn is_reset(error: &mut io::Error) -> bool {
-    error.kind() != io::ErrorKind::BrokenPipe
+fn is_reset(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof)
 }
 
 /// Waits until nobody reads any more.

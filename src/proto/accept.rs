@@ -3,7 +3,7 @@
 //! The same shape as the handshake: fed with bytes, it answers *wrong*, *not yet*, or *this, and
 //! these bytes were behind it*. Refuses to know whether the target may be reached.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::head::{Scan, Status};
 use super::limits::{MAX_FIELDS, MAX_REQUEST_HEAD};
@@ -101,6 +101,11 @@ impl Accept {
     /// [`AcceptError`], as soon as it is certain.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<ConnectRequest>, AcceptError> {
         self.buffer.extend_from_slice(bytes);
+        // RFC 9112 §2.2: empty lines before a request are passed over.
+        if self.scan.is_new() {
+            let blank = self.buffer.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            self.buffer.advance(blank);
+        }
         match self.scan.end(&self.buffer) {
             Some(end) if end <= MAX_REQUEST_HEAD => {
                 let head = self.buffer.split_to(end);
@@ -207,6 +212,7 @@ mod tests {
             let error = read(head.as_bytes()).expect_err(head);
             assert_eq!(error.status().map(Status::code), Some(code), "{head}");
         }
+        assert!(matches!(read(b"\r\nCONNECT h:1 HTTP/1.0\r\n\r\n"), Ok(Some(_))));
         assert!(matches!(read(b"CONNECT h:1 HTTP/1.0\r\n\r\n"), Ok(Some(_))), "nc sends no Host");
         assert_eq!(read(&[b'x'; MAX_REQUEST_HEAD]), Err(AcceptError::TooLarge));
         assert_eq!(read(b"CONNECT h:1 HTTP/1.1\r\n"), Ok(None));

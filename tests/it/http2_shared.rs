@@ -51,6 +51,32 @@ fn a_burst_of_clients_finds_room_on_as_few_connections_as_the_streams_take() {
 }
 
 #[test]
+fn who_wants_no_more_does_not_take_the_answer_from_a_client_that_reads_late() {
+    let count = AtomicUsize::new(0);
+    let proxy = Http2Proxy::start(move |asked: Asked| {
+        let first = count.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            let mut tunnel = asked.open();
+            if !first {
+                return tunnel.echo().await;
+            }
+            tunnel.send(&noise(900_000, 4)).await;
+            tunnel.end();
+            assert_eq!(tunnel.read(4).await, b"seen");
+            tunnel.send.send_reset(Reason::CANCEL);
+        }
+    });
+    let (_running, port) = forward(&proxy, &["--max-connections", "1"]);
+    let mut client = Conn::to(port);
+    client.shrink_receive_buffer();
+    assert_same(&client.read_exact(1), &noise(900_000, 4)[..1]);
+    client.send("seen");
+    // Its turn comes when the first one is over.
+    assert_echoes(&mut Conn::to(port), "next");
+    assert_same(&client.read_to_end(), &noise(900_000, 4)[1..]);
+}
+
+#[test]
 fn a_connection_more_is_made_when_the_peers_limit_is_reached() {
     let peer = Peer { streams: 2, ..Peer::new() };
     let proxy = Http2Proxy::as_peer(peer, async |asked: Asked| asked.open().echo().await);

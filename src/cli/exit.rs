@@ -181,7 +181,7 @@ impl Classified for CheckError {
             Self::Http(ProbeError::Http2(error)) if error.is_io() => Kind::Cut,
             #[cfg(feature = "http2")]
             Self::Http(ProbeError::Http2(_)) => Kind::Protocol,
-            Self::Cut(_) | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
+            Self::Cut { .. } | Self::Closed | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
             Self::Untrusted { stage: Stage::ProxyTls, .. } => Kind::ProxyTls,
             Self::Starttls(StarttlsError::Upgrade(_) | StarttlsError::Broken(_))
             | Self::Handshake { .. }
@@ -211,7 +211,8 @@ mod tests {
                 explanations: Vec::new(),
             };
             let peer = Peer::Proxy("proxy:1".parse().expect("an authority"));
-            let error = Error { stage: Stage::Connect, peer, cause: Cause::Refused(refusal.into()) };
+            let cause = Cause::Refused(refusal.into());
+            let error = Error { stage: Stage::Connect, peer, toward: None, cause };
             assert_eq!(error.kind().code(), exit, "{code}");
         }
     }

@@ -38,11 +38,18 @@ pub struct Error {
     pub stage: Stage,
     /// With whom.
     pub peer: Peer,
+    /// Which proxy it ought to have led to, where that is what it was asked for: the next one of a
+    /// chain. `None`: the target.
+    pub toward: Option<Authority>,
     /// Why.
     pub cause: Cause,
 }
 
 impl Error {
+    pub(super) fn new(stage: Stage, peer: Peer, cause: Cause) -> Self {
+        Self { stage, peer, toward: None, cause }
+    }
+
     /// Whether a login is missing or was refused: another attempt may lock an account, or ask a
     /// person again.
     pub fn is_about_login(&self) -> bool {

@@ -239,6 +239,20 @@ fn a_certificate_that_ends_soon_fails_early_if_that_is_wanted() {
         "{seen}"
     );
     json(&proxy.url(), &["--cacert", text(&chain), "--warn-expiry", "5d"], &server.target(), 0);
+    // Trust that is waived is not the expiry that is asked for; neither hides the other.
+    let seen = json(&proxy.url(), &["--insecure", "--warn-expiry", "30d"], &server.target(), 10);
+    assert_eq!(seen["error"]["detail"], "expires-soon", "{seen}");
+    assert_eq!(seen["tls"]["problems"][0], "it is self-signed", "{seen}");
+    json(&proxy.url(), &["--insecure", "--warn-expiry", "5d"], &server.target(), 0);
+    let seen = json(&proxy.url(), &["--warn-expiry", "30d"], &server.target(), 10);
+    assert_eq!(seen["error"]["detail"], "self-signed", "{seen}");
+    assert!(seen["error"]["message"].as_str().unwrap().contains("self-signed; it expires in "), "{seen}");
+    // What has ended already did not end later than was asked for.
+    let ended = pki.server(Leaf::Expired);
+    let target = format!("localhost:{}", ended.port());
+    let seen = json(&proxy.url(), &["--insecure", "--warn-expiry", "30d"], &target, 10);
+    assert_eq!(seen["error"]["detail"], "expired", "{seen}");
+    json(&proxy.url(), &["--insecure"], &target, 0);
 }
 
 #[test]

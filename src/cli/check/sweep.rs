@@ -6,7 +6,7 @@ use super::{failure, text};
 use crate::cli::exit::Kind;
 use crate::cli::explain::Explanation;
 use crate::cli::report::Told;
-use crate::mode::check::Report;
+use crate::mode::check::{CheckError, Report};
 use crate::tunnel::Stage;
 
 /// The outcomes so far.
@@ -32,6 +32,8 @@ impl Sweep {
         let told = failure::failure(report);
         let verdict = match told.as_ref().map(|told| told.kind) {
             None => "permits",
+            // The proxy that decides was not asked.
+            Some(_) if !is_its_answer(report) => "failed",
             Some(Kind::Refused) => "refuses",
             // It tried: that it may is the answer.
             Some(Kind::Gateway) => "can't reach",
@@ -76,6 +78,13 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+/// Whether the failure is what the last proxy says of the port: not before it was asked, and not a
+/// word of those that lead to it.
+fn is_its_answer(report: &Report) -> bool {
+    let Some(CheckError::Tunnel(error)) = &report.failure else { return false };
+    report.proxy.is_none() || (error.stage == Stage::Connect && error.toward.is_none())
 }
 
 /// `22, 80, 8000-8100`.

@@ -15,6 +15,9 @@ use crate::proto::socks::{Refusal, SocksError};
 use crate::route::pac::PacError;
 use crate::tunnel::{Cause, Error, LookUpError, Stage};
 
+/// Ctrl-C came before every target had been checked: 128 and SIGINT, as a shell has it.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// What went wrong, as far as a script cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

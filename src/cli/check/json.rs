@@ -62,7 +62,12 @@ pub(super) fn report(report: &Report, explanation: &Explanation, explain: bool) 
 }
 
 /// The spread of repeated checks of one target: the object behind theirs.
-pub(super) fn statistics(last: &Report, statistics: &Statistics, code: u8) -> Value {
+pub(super) fn statistics(
+    target: &Authority,
+    proxy: Option<&Authority>,
+    statistics: &Statistics,
+    code: u8,
+) -> Value {
     let spread = |(stage, with, spread): (Stage, &Authority, Spread)| {
         json!({
             "name": stage.name(),
@@ -75,9 +80,9 @@ pub(super) fn statistics(last: &Report, statistics: &Statistics, code: u8) -> Va
         })
     };
     json!({
-        "target": last.target.to_string(),
-        "proxy": last.proxy.as_ref().map(ToString::to_string),
-        "ok": statistics.failed == 0,
+        "target": target.to_string(),
+        "proxy": proxy.map(ToString::to_string),
+        "ok": code == 0,
         "exit_code": code,
         "statistics": {
             "runs": statistics.runs,

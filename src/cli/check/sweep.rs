@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::{failure, text};
+use crate::authority::Authority;
 use crate::cli::exit::Kind;
 use crate::cli::explain::Explanation;
 use crate::cli::report::Told;
@@ -61,20 +62,34 @@ impl Sweep {
         self.spoiled.as_ref()
     }
 
+    /// How many ports have an outcome.
+    pub(super) fn asked(&self) -> usize {
+        self.groups.iter().map(|group| group.ports.len()).sum()
+    }
+
     pub(super) fn text(
         &self,
+        not_asked: &[Authority],
         explanation: &Explanation,
         explain: bool,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let Some(head) = &self.first else { return Ok(()) };
-        text::way(&head.target.host().to_string(), head, explanation, explain, out)?;
+        let host = |target: &Authority| target.host().to_string();
+        match (&self.first, not_asked) {
+            (Some(head), _) => text::way(&host(&head.target), head, explanation, explain, out)?,
+            (None, [target, ..]) => text::nothing_known(&host(target), out)?,
+            (None, []) => return Ok(()),
+        }
         let mut groups: Vec<_> = self.groups.iter().collect();
         let order = ["permits", "can't reach", "refuses", "is silent", "failed"];
         groups.sort_by_key(|group| order.iter().position(|verdict| *verdict == group.verdict));
         for Group { verdict, words, ports } in groups {
             let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
             text::line(verdict, &format!("{}{words}", ranges(ports)), out)?;
+        }
+        if !not_asked.is_empty() {
+            let ports: Vec<_> = not_asked.iter().map(Authority::port).collect();
+            text::line("not asked", &ranges(&ports), out)?;
         }
         Ok(())
     }

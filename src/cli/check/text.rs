@@ -13,7 +13,7 @@ use crate::mode::check::{Report, StageReport, StageStatus, Statistics};
 use crate::tunnel::Stage;
 
 /// The width of everything that is not one long word.
-const COLUMNS: usize = 80;
+pub(super) const COLUMNS: usize = 80;
 
 /// The widest bar.
 const BAR: usize = 14;
@@ -82,6 +82,16 @@ impl Head {
     }
 }
 
+/// The same where no check came to its end.
+pub(super) fn nothing_known(what: &str, out: &mut impl Write) -> io::Result<()> {
+    let bold = Style::new().bold();
+    writeln!(out, "{bold}{what}{bold:#}")
+}
+
+pub(super) fn through(proxy: Option<&Authority>) -> String {
+    proxy.map_or_else(|| "without a proxy".into(), |proxy| format!("through proxy {proxy}"))
+}
+
 /// The same for `what`, of which the target of `head` is one.
 pub(super) fn way(
     what: &str,
@@ -91,11 +101,8 @@ pub(super) fn way(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let bold = Style::new().bold();
-    let through = match proxy {
-        Some(proxy) => format!("through proxy {proxy}"),
-        None => "without a proxy".into(),
-    };
-    writeln!(out, "{bold}{what}{bold:#} {through} {}", printable(&explanation.in_short(target)))?;
+    let (through, why) = (through(proxy.as_ref()), printable(&explanation.in_short(target)));
+    writeln!(out, "{bold}{what}{bold:#} {through} {why}")?;
     if explain {
         for (name, text) in explanation.at_length(target, script.as_deref()) {
             line(&name, &text, out)?;
@@ -106,15 +113,15 @@ pub(super) fn way(
 
 /// The spread of each stage's times.
 pub(super) fn statistics(statistics: &Statistics, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "  {:<STAGE$}{:>12}{:>12}{:>12}{:>12}  times", "", "min", "median", "p95", "max")?;
+    if statistics.runs > 0 {
+        writeln!(out, "  {:<STAGE$}{:>12}{:>12}{:>12}{:>12}  times", "", "min", "median", "p95", "max")?;
+    }
     for (stage, with, spread) in statistics.spreads() {
         write!(out, "  {:<STAGE$}", stage.name())?;
         for time in [spread.min, spread.median, spread.p95, spread.max] {
             write!(out, "{:>12}", milliseconds(time))?;
         }
-        // Whose it is, where a chain has several.
-        let is_one_of_many = statistics.spreads().filter(|(other, ..)| *other == stage).count() > 1;
-        let with = if is_one_of_many { format!("  with {with}") } else { String::new() };
+        let with = if statistics.has_several(stage) { format!("  with {with}") } else { String::new() };
         writeln!(out, "  {}{with}", spread.count)?;
     }
     writeln!(out, "  {} checks, {} failed", statistics.runs, statistics.failed)

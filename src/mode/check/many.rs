@@ -99,6 +99,11 @@ impl Statistics {
         }
     }
 
+    /// Whether there are stages of this name with several, as in a chain.
+    pub fn has_several(&self, stage: Stage) -> bool {
+        self.stages.iter().filter(|(known, ..)| *known == stage).count() > 1
+    }
+
     /// The spread of each stage, and with whom it is, in order.
     pub fn spreads(&self) -> impl Iterator<Item = (Stage, &Authority, Spread)> {
         let micros = Duration::from_micros;

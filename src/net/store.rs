@@ -2,17 +2,20 @@
 //!
 //! It is read when it is first asked, or ahead on a thread while the network is waited for. The
 //! one file that most systems have holds what the directory beside it holds in hundreds: the
-//! directory (half of 5 ms) is read only for a certificate that the file does not vouch for.
+//! directory (half of 5 ms) is read only for a certificate that the file does not vouch for, and all
+//! once more for one that nobody vouches for: it may be in the store itself.
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::tls::provider;
 
@@ -60,7 +63,15 @@ impl Store {
             }
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        ask(self.file()).or_else(|_| ask(self.everything()))
+        ask(self.file()).or_else(|_| ask(self.everything())).or_else(|error| {
+            // An authority cannot be told from a server there: the certificates are read once more.
+            let known = rustls_native_certs::load_native_certs().certs;
+            if known.iter().any(|known| known == end_entity) {
+                verify_itself(end_entity, name, now)
+            } else {
+                Err(error)
+            }
+        })
     }
 
     fn file(&self) -> &Verifier {
@@ -79,6 +90,32 @@ impl Store {
     fn everything(&self) -> &Verifier {
         self.0.everything.get_or_init(|| verifier(rustls_native_certs::load_native_certs().certs))
     }
+}
+
+/// Whether a certificate that is among those trusted is for this name, and now. `openssl req -x509`
+/// makes an authority of a server's certificate, which the verifier refuses as a server's; who trusts
+/// the very certificate trusts it all the same, as OpenSSL does.
+///
+/// # Errors
+/// It is for another name or time.
+pub(super) fn verify_itself(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+    in_time(certificate, now)
+}
+
+fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    use rustls::CertificateError::{BadEncoding, Expired, NotValidYet};
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
+    let now = now.ok_or(BadEncoding)?;
+    if now < certificate.validity().not_before {
+        return Err(NotValidYet.into());
+    }
+    if certificate.validity().not_after < now { Err(Expired.into()) } else { Ok(()) }
 }
 
 fn verifier(certificates: Vec<CertificateDer<'static>>) -> Verifier {

@@ -503,11 +503,13 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) auth_file: Option<PathBuf>,
 
-    /// Permit these targets and no others; * stands for any host, part of a host, or port; repeatable
+    /// Permit these targets and no others, as clients name them; * stands for any host, part of a host,
+    /// or port; repeatable
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) allow: Vec<Pattern>,
 
-    /// Forbid these targets, even if allowed; repeatable
+    /// Forbid these targets, even if allowed; an address is forbidden under every name that leads to it;
+    /// repeatable
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) deny: Vec<Pattern>,
 

@@ -94,6 +94,7 @@ impl Classified for Error {
             }
             Cause::LookUp(LookUpError::Late(_)) => Kind::Timeout,
             Cause::System(_) => Kind::Local,
+            Cause::Denied => Kind::Refused,
             Cause::Refused(refusal) => match refusal.status.class() {
                 Class::Redirection | Class::ClientError => Kind::Refused,
                 Class::ServerError => Kind::Gateway,

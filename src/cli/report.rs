@@ -459,6 +459,7 @@ fn no_tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
         Cause::Resolve(why) => {
             told(format!("the name does not resolve: {}", reason(why))).because(Detail::NoSuchName)
         }
+        Cause::Denied => told(error.cause.to_string()),
         Cause::Unreachable(failed) => {
             let each = |(address, error): &(_, io::Error)| match failed.len() {
                 1 => reason(error),

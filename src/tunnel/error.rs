@@ -69,6 +69,9 @@ pub enum Cause {
     /// The name has no address.
     #[error("no address")]
     Resolve(#[source] io::Error),
+    /// It has addresses, and none of them may be dialled.
+    #[error("none of its addresses is permitted")]
+    Denied,
     /// No address could be connected to; each that was tried.
     #[error("no address answers")]
     Unreachable(Vec<(SocketAddr, io::Error)>),

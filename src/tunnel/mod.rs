@@ -12,6 +12,7 @@ mod http2;
 #[cfg(feature = "negotiate")]
 mod kerberos;
 mod logins;
+mod permits;
 #[cfg(feature = "http2")]
 mod pool;
 mod socks;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 pub use error::{Cause, Error, LookUpError, Peer};
 pub use failover::{SetAside, open_first};
 pub use logins::{Ask, Each, Logins, LookUp, Question};
+pub use permits::Permits;
 #[cfg(feature = "http2")]
 pub use pool::Pool;
 pub use spare::{Keep, Spares};
@@ -77,6 +79,8 @@ pub struct Config {
     pub proxy_timeout: Duration,
     /// The proxies that did not answer, where there are others.
     pub set_aside: SetAside,
+    /// Which addresses of a target may be dialled where the route is direct.
+    pub permits: Permits,
 }
 
 /// Which HTTP.
@@ -125,6 +129,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),
             set_aside: SetAside::default(),
+            permits: Permits::default(),
         }
     }
 }
@@ -269,10 +274,16 @@ async fn dial(
             Peer::Target(place) => dial::resolve(place, config.dial.family).await,
         }
     };
-    let addresses = tokio::time::timeout_at(deadline, resolve)
+    let mut addresses = tokio::time::timeout_at(deadline, resolve)
         .await
         .map_err(late(Stage::Resolve))?
         .map_err(|error| Error::new(Stage::Resolve, peer.clone(), Cause::Resolve(error)))?;
+    if let Peer::Target(_) = peer {
+        addresses.retain(|address| config.permits.allow(address));
+        if addresses.is_empty() {
+            return Err(Error::new(Stage::Resolve, peer.clone(), Cause::Denied));
+        }
+    }
     observer.learnt(Facts::Resolved { addresses: &addresses });
 
     observer.entered(Stage::Tcp, peer.place());

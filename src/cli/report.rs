@@ -422,7 +422,7 @@ pub(super) fn route(error: &RouteError) -> Told {
 
 /// A tunnel that could not be opened.
 pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
-    let told = no_tunnel(error, error.toward.as_ref().or(target));
+    let told = no_tunnel(error, error.toward.as_deref().or(target));
     let is_about_target = told.detail.is_some_and(|detail| ABOUT_THE_TARGET.contains(&detail));
     if error.toward.is_some() && is_about_target { told.hint(NEXT_PROXY) } else { told }
 }

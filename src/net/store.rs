@@ -2,8 +2,7 @@
 //!
 //! It is read when it is first asked, or ahead on a thread while the network is waited for. The
 //! one file that most systems have holds what the directory beside it holds in hundreds: the
-//! directory (half of 5 ms) is read only for a certificate that the file does not vouch for, and all
-//! once more for one that nobody vouches for: it may be in the store itself.
+//! directory (half of 5 ms) is read only for a certificate that the file does not vouch for.
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +26,14 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     ahead: AtomicBool,
     file: OnceLock<Verifier>,
-    everything: OnceLock<Verifier>,
+    everything: OnceLock<Everything>,
+}
+
+/// The file and the directory. A verifier forgets the certificates that its roots are of.
+#[derive(Debug)]
+struct Everything {
+    certificates: Vec<CertificateDer<'static>>,
+    verifier: Verifier,
 }
 
 /// `None`: no roots at all.
@@ -63,13 +69,12 @@ impl Store {
             }
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        ask(self.file()).or_else(|_| ask(self.everything())).or_else(|error| {
-            // An authority cannot be told from a server there: the certificates are read once more.
-            let known = rustls_native_certs::load_native_certs().certs;
-            if known.iter().any(|known| known == end_entity) {
+        ask(self.file()).or_else(|_| {
+            let Everything { certificates, verifier } = self.everything();
+            if certificates.iter().any(|known| known == end_entity) {
                 verify_itself(end_entity, name, now)
             } else {
-                Err(error)
+                ask(verifier)
             }
         })
     }
@@ -87,8 +92,11 @@ impl Store {
         })
     }
 
-    fn everything(&self) -> &Verifier {
-        self.0.everything.get_or_init(|| verifier(rustls_native_certs::load_native_certs().certs))
+    fn everything(&self) -> &Everything {
+        self.0.everything.get_or_init(|| {
+            let certificates = rustls_native_certs::load_native_certs().certs;
+            Everything { verifier: verifier(certificates.clone()), certificates }
+        })
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Error {
     pub peer: Peer,
     /// Which proxy it ought to have led to, where that is what it was asked for: the next one of a
     /// chain. `None`: the target.
-    pub toward: Option<Authority>,
+    pub toward: Option<Box<Authority>>,
     /// Why.
     pub cause: Cause,
 }

@@ -221,7 +221,7 @@ async fn reach(
         let tunnel = nested(&proxy.authority, nearer, config, observer).await;
         // The nearest to the failure knows best.
         let tunnel = tunnel.map_err(|error| {
-            let toward = error.toward.or_else(|| Some(proxy.authority.clone()));
+            let toward = error.toward.or_else(|| Some(proxy.authority.clone().into()));
             Error { toward, ..error }
         })?;
         let (early, stream) = tunnel.into_early_and_stream();

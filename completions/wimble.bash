@@ -274,7 +274,7 @@ _wimble() {
                     return 0
                     ;;
                 --starttls)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "smtp imap pop3 ftp ldap postgres mysql xmpp http" -- "${cur}"))
                     return 0
                     ;;
                 --color)

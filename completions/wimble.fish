@@ -149,12 +149,20 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -l connect-timeout 
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l ports -d 'Ask the proxy for each of these ports of the one host, such as 22,80,8000-8100; the tunnels are not used' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l count -d 'Check so often, and show how the times are spread; Ctrl-C shows what there is' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l count -d 'Check so often, and show how the times are spread; Ctrl-C shows what there is (exit 130 where a target has not been checked once)' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l interval -d 'From the start of a check to that of the next' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l compare -d 'Check through this proxy as well (direct: through none), and show both side by side' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l html -d 'Write the report as a page too, to be sent to the people who run the proxy' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l http -d 'Send an HTTP request for this path, and show the head of the answer [default path: /]' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l starttls -d 'Go over to TLS in the words of this protocol: smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp or http (RFC 2817)' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l starttls -d 'Go over to TLS in the words of this protocol; http is RFC 2817' -r -f -a "smtp\t''
+imap\t''
+pop3\t''
+ftp\t''
+ldap\t''
+postgres\t''
+mysql\t''
+xmpp\t''
+http\t''"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l color -d 'When to colour the report' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -162,7 +170,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -l sni -d 'The name
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l alpn -d 'Protocols to offer, separated by commas [default: none; with --http: h2,http/1.1]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l cacert -d 'Trust the certificates in this PEM file, and no others' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l warn-expiry -d 'Fail if a certificate of the target or of an https:// proxy ends within this time, such as 30d' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l save-chain -d 'Write the certificates as the target sent them, as PEM' -r -F
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l save-chain -d 'Write the certificates as the target sent them, as PEM; where there are several targets or ways, those of each behind a line that says whose they are. If none came, the file is left alone' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -s q -l quiet -d 'Show nothing but errors'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-insecure -d 'Accept any certificate of an https:// proxy: somebody in between can read and change everything'
@@ -181,8 +189,8 @@ complete -c wimble -n "__fish_wimble_using_subcommand serve" -l listen -d 'Where
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l tls-cert -d 'Speak TLS with clients, as an https:// proxy: our certificate, with those that vouch for it behind it, PEM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l tls-key -d 'The key of --tls-cert: PEM, readable by its owner alone' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l auth-file -d 'Require credentials, by Digest or Basic: a file of NAME:PASSWORD lines, readable by its owner alone' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand serve" -l allow -d 'Permit these targets and no others; * stands for any host, part of a host, or port; repeatable' -r
-complete -c wimble -n "__fish_wimble_using_subcommand serve" -l deny -d 'Forbid these targets, even if allowed; repeatable' -r
+complete -c wimble -n "__fish_wimble_using_subcommand serve" -l allow -d 'Permit these targets and no others, as clients name them; * stands for any host, part of a host, or port; repeatable' -r
+complete -c wimble -n "__fish_wimble_using_subcommand serve" -l deny -d 'Forbid these targets, even if allowed; an address is forbidden under every name that leads to it; repeatable' -r
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -l max-connections -d 'Connections at the same time, and each tunnel of an HTTP/2 connection is one; the others wait [default: what the file limit carries]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s q -l quiet -d 'Show nothing but errors'

@@ -246,7 +246,7 @@ Exit codes:
     3 name does not resolve      9 the proxy's answer is not HTTP
     4 proxy unreachable         10 TLS with the target failed
     5 TLS to the proxy failed   11 the tunnel was cut off
-  124 a time limit passed";
+  124 a time limit passed     130 Ctrl-C before every target was checked";
 
 #[derive(Debug, Default, Args)]
 pub(super) struct LogArgs {
@@ -400,7 +400,8 @@ pub(super) struct CheckArgs {
     )]
     pub(super) ports: Vec<RangeInclusive<u16>>,
 
-    /// Check so often, and show how the times are spread; Ctrl-C shows what there is
+    /// Check so often, and show how the times are spread; Ctrl-C shows what there is (exit 130 where a
+    /// target has not been checked once)
     #[arg(long, value_name = "N", value_parser = words::count, conflicts_with = "compare", help_heading = "More than one check")]
     pub(super) count: Option<usize>,
 
@@ -438,10 +439,9 @@ pub(super) struct CheckArgs {
     #[arg(long, requires = "http", help_heading = "Inside the tunnel")]
     pub(super) http_get: bool,
 
-    /// Go over to TLS in the words of this protocol: smtp, imap, pop3, ftp, ldap, postgres, mysql,
-    /// xmpp or http (RFC 2817)
+    /// Go over to TLS in the words of this protocol; http is RFC 2817
     #[arg(
-        long, value_name = "PROTOCOL", value_parser = words::protocol, conflicts_with = "no_tls",
+        long, value_name = "PROTOCOL", value_parser = words::protocol(), conflicts_with = "no_tls",
         help_heading = "Inside the tunnel"
     )]
     pub(super) starttls: Option<Protocol>,
@@ -477,7 +477,8 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "TIME", value_parser = words::duration)]
     pub(super) warn_expiry: Option<Duration>,
 
-    /// Write the certificates as the target sent them, as PEM
+    /// Write the certificates as the target sent them, as PEM; where there are several targets or ways,
+    /// those of each behind a line that says whose they are. If none came, the file is left alone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS with the target")]
     pub(super) save_chain: Option<PathBuf>,
 }
@@ -502,11 +503,13 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) auth_file: Option<PathBuf>,
 
-    /// Permit these targets and no others; * stands for any host, part of a host, or port; repeatable
+    /// Permit these targets and no others, as clients name them; * stands for any host, part of a host,
+    /// or port; repeatable
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) allow: Vec<Pattern>,
 
-    /// Forbid these targets, even if allowed; repeatable
+    /// Forbid these targets, even if allowed; an address is forbidden under every name that leads to it;
+    /// repeatable
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) deny: Vec<Pattern>,
 

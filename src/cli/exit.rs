@@ -15,6 +15,9 @@ use crate::proto::socks::{Refusal, SocksError};
 use crate::route::pac::PacError;
 use crate::tunnel::{Cause, Error, LookUpError, Stage};
 
+/// Ctrl-C came before every target had been checked: 128 and SIGINT, as a shell has it.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// What went wrong, as far as a script cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -91,6 +94,7 @@ impl Classified for Error {
             }
             Cause::LookUp(LookUpError::Late(_)) => Kind::Timeout,
             Cause::System(_) => Kind::Local,
+            Cause::Denied => Kind::Refused,
             Cause::Refused(refusal) => match refusal.status.class() {
                 Class::Redirection | Class::ClientError => Kind::Refused,
                 Class::ServerError => Kind::Gateway,
@@ -181,7 +185,7 @@ impl Classified for CheckError {
             Self::Http(ProbeError::Http2(error)) if error.is_io() => Kind::Cut,
             #[cfg(feature = "http2")]
             Self::Http(ProbeError::Http2(_)) => Kind::Protocol,
-            Self::Cut(_) | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
+            Self::Cut { .. } | Self::Closed | Self::Http(ProbeError::Conversation(_)) => Kind::Cut,
             Self::Untrusted { stage: Stage::ProxyTls, .. } => Kind::ProxyTls,
             Self::Starttls(StarttlsError::Upgrade(_) | StarttlsError::Broken(_))
             | Self::Handshake { .. }
@@ -211,7 +215,8 @@ mod tests {
                 explanations: Vec::new(),
             };
             let peer = Peer::Proxy("proxy:1".parse().expect("an authority"));
-            let error = Error { stage: Stage::Connect, peer, cause: Cause::Refused(refusal.into()) };
+            let cause = Cause::Refused(refusal.into());
+            let error = Error { stage: Stage::Connect, peer, toward: None, cause };
             assert_eq!(error.kind().code(), exit, "{code}");
         }
     }

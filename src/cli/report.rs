@@ -69,7 +69,8 @@ impl Told {
         Self { why, ..self }
     }
 
-    fn hint(self, hint: impl Into<String>) -> Self {
+    /// Says better what to try next.
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
@@ -421,6 +422,26 @@ pub(super) fn route(error: &RouteError) -> Told {
 
 /// A tunnel that could not be opened.
 pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
+    let told = no_tunnel(error, error.toward.as_deref().or(target));
+    let is_about_target = told.detail.is_some_and(|detail| ABOUT_THE_TARGET.contains(&detail));
+    if error.toward.is_some() && is_about_target { told.hint(NEXT_PROXY) } else { told }
+}
+
+/// What a proxy may have against the target, or the target against it.
+const ABOUT_THE_TARGET: [Detail; 6] = [
+    Detail::ProxySilent,
+    Detail::Forbidden,
+    Detail::Refused,
+    Detail::TargetUnreachable,
+    Detail::TargetUnknown,
+    Detail::SocksRefused,
+];
+
+/// The hint where that is not the target.
+const NEXT_PROXY: &str =
+    "that is the next proxy of the chain: may this one reach it, and does the chain begin with the nearest?";
+
+fn no_tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
     let who = match &error.peer {
         Peer::Proxy(place) => format!("proxy {place}"),
         Peer::Target(place) => place.to_string(),
@@ -438,6 +459,7 @@ pub(super) fn tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told 
         Cause::Resolve(why) => {
             told(format!("the name does not resolve: {}", reason(why))).because(Detail::NoSuchName)
         }
+        Cause::Denied => told(error.cause.to_string()),
         Cause::Unreachable(failed) => {
             let each = |(address, error): &(_, io::Error)| match failed.len() {
                 1 => reason(error),
@@ -622,7 +644,7 @@ mod tests {
             ),
             (Stage::Connect, Cause::Impostor, "impostor"),
         ] {
-            let told = tunnel(&tunnel::Error { stage, peer: peer(), cause }, None);
+            let told = tunnel(&tunnel::Error { stage, peer: peer(), toward: None, cause }, None);
             assert_eq!(told.detail.map(Detail::name), Some(detail));
         }
     }

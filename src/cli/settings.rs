@@ -482,6 +482,7 @@ fn proxy(
         connect_timeout: args.connect_timeout,
         proxy_timeout: args.proxy_timeout,
         set_aside: SetAside::default(),
+        permits: tunnel::Permits::default(),
     };
     #[cfg(feature = "pac")]
     if let Some(text) = &args.pac {

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::authority::Authority;
 use crate::mode::Place;
 use crate::net::ending::HalfClose;
@@ -81,11 +83,12 @@ pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     if from > to { Err(format!("{text}: a range goes upwards")) } else { Ok(from..=to) }
 }
 
-/// A protocol that can be upgraded to TLS.
-pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
-    let names = || Protocol::ALL.map(|(name, _)| name).join(", ");
-    let found = Protocol::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, protocol)| *protocol).ok_or_else(|| format!("the protocols are {}", names()))
+/// A protocol that can be upgraded to TLS; a shell completes its name.
+pub(super) fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    PossibleValuesParser::new(Protocol::ALL.map(|(name, _)| name)).try_map(|text| {
+        let found = Protocol::ALL.iter().find(|(name, _)| *name == text);
+        found.map(|(_, protocol)| *protocol).ok_or("no such protocol")
+    })
 }
 
 /// A path, with or without its slash; nothing that ends a word of a request.

@@ -3,6 +3,7 @@
 //! Refuses to know connections, and how a denial is worded.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::Pattern;
@@ -55,6 +56,11 @@ pub enum Denied {
     Broken(#[source] io::Error),
 }
 
+/// 0.0.0.0 and :: name no host; Linux takes them for loopback, whatever the patterns say of that.
+fn is_nowhere(address: IpAddr) -> bool {
+    address.to_canonical().is_unspecified()
+}
+
 fn spoken(opening: Opening) -> &'static str {
     match opening {
         Opening::Http1 => "plain HTTP",
@@ -104,12 +110,20 @@ impl Gate {
             )?;
         }
         let among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&request.target));
-        // 0.0.0.0 and :: name no host; Linux takes them for loopback, whatever the patterns say of that.
-        let nowhere = matches!(request.target.host(), Host::Address(a) if a.to_canonical().is_unspecified());
+        let nowhere = matches!(request.target.host(), Host::Address(address) if is_nowhere(*address));
         if nowhere || among(&self.deny) || !(self.allow.is_empty() || among(&self.allow)) {
             return Err(Denied::Forbidden(request.target.clone()));
         }
         Ok(())
+    }
+
+    /// Which addresses that names lead to may be dialled. What is allowed is a matter of what is asked
+    /// for, as a name is; what is denied is denied under every name.
+    pub fn permits(&self) -> impl Fn(&SocketAddr) -> bool + Send + Sync + use<> {
+        let deny = self.deny.clone();
+        move |address| {
+            !is_nowhere(address.ip()) && !deny.iter().any(|pattern| pattern.matches_address(*address))
+        }
     }
 
     /// What is sent with the answer to a denial.

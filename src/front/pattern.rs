@@ -1,12 +1,13 @@
 //! `HOST:PORT` patterns: which targets a client may ask for.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use crate::authority::{Authority, Host};
 
 /// A pattern: in the host, `*` stands for any run of characters; the port is a number or `*`.
-/// It is compared with what the client asks for; nothing is resolved.
+/// It is compared with what the client asks for, or with an address that this leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     /// Lower case.
@@ -28,7 +29,16 @@ pub enum PatternError {
 impl Pattern {
     /// Whether a target is among those meant.
     pub fn matches(&self, target: &Authority) -> bool {
-        self.port.is_none_or(|port| port == target.port()) && glob(&self.host, &canonical(target.host()))
+        self.is_of(target.host(), target.port())
+    }
+
+    /// Whether an address is among those meant.
+    pub fn matches_address(&self, address: SocketAddr) -> bool {
+        self.is_of(&Host::Address(address.ip()), address.port())
+    }
+
+    fn is_of(&self, host: &Host, port: u16) -> bool {
+        self.port.is_none_or(|meant| meant == port) && glob(&self.host, &canonical(host))
     }
 }
 

@@ -39,17 +39,18 @@ pub struct Serve {
 /// # Errors
 /// The place can't be listened at, or the system has no randomness.
 pub async fn run(job: Serve, watch: Box<dyn Watch>) -> Result<(), PlaceError> {
-    let config = tunnel::Config { auth: auth::Policy::None, ..tunnel::Config::default() };
     // A proxy passes each end on as it comes (RFC 9110 §9.3.6).
     let patience = Patience { half_close: HalfClose::After(Duration::ZERO), linger: None, idle: None };
     let routes = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() }.into();
-    let bounds =
-        Bounds { max_connections: job.max_connections, grace: GRACE, keepalive: config.dial.keepalive };
-    let sessions = Sessions { routes, config, patience, spares: Vec::new(), watch };
     let mut key = [0; 32];
     getrandom::fill(&mut key)
         .map_err(|error| PlaceError { place: job.place.clone(), error: error.into() })?;
     let gate = Gate::new(job.logins, key, job.allow, job.deny);
+    let permits = tunnel::Permits::new(gate.permits());
+    let config = tunnel::Config { auth: auth::Policy::None, permits, ..tunnel::Config::default() };
+    let bounds =
+        Bounds { max_connections: job.max_connections, grace: GRACE, keepalive: config.dial.keepalive };
+    let sessions = Sessions { routes, config, patience, spares: Vec::new(), watch };
     let front = Front::Http(http::Door { gate, tls: job.tls });
     listening::serve(vec![(job.place, front)], sessions, bounds).await
 }

@@ -174,14 +174,22 @@ impl Sessions {
 
     pub(super) async fn new_tunnel(&self, target: &Authority) -> Result<Tunnel, SessionError> {
         let ways = self.routes.decide(target).await?.routes;
-        Ok(tunnel::open_first(target, &ways, &self.config, &mut ()).await?)
+        match tunnel::open_first(target, &ways, &self.config, &mut ()).await {
+            Err(tunnel::Error { cause: Cause::Denied, .. }) => Err(Denied::Forbidden(target.clone()).into()),
+            opened => Ok(opened?),
+        }
     }
 }
 
 /// What a client is told when its target can't be reached (RFC 9110 §15.6).
 fn gateway_status(error: &SessionError) -> Status {
-    let SessionError::Tunnel(error) = error else { return Status::new(502) };
+    let error = match error {
+        SessionError::Tunnel(error) => error,
+        SessionError::Denied(_) => return Status::new(403),
+        SessionError::Route(_) | SessionError::Client(_) | SessionError::Relay(_) => return Status::new(502),
+    };
     match &error.cause {
+        Cause::Denied => Status::new(403),
         Cause::Timeout(_) => Status::new(504),
         Cause::Resolve(_)
         | Cause::Unreachable(_)

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::tls::provider;
 
@@ -24,7 +26,14 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     ahead: AtomicBool,
     file: OnceLock<Verifier>,
-    everything: OnceLock<Verifier>,
+    everything: OnceLock<Everything>,
+}
+
+/// The file and the directory. A verifier forgets the certificates that its roots are of.
+#[derive(Debug)]
+struct Everything {
+    certificates: Vec<CertificateDer<'static>>,
+    verifier: Verifier,
 }
 
 /// `None`: no roots at all.
@@ -60,7 +69,14 @@ impl Store {
             }
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        ask(self.file()).or_else(|_| ask(self.everything()))
+        ask(self.file()).or_else(|_| {
+            let Everything { certificates, verifier } = self.everything();
+            if certificates.iter().any(|known| known == end_entity) {
+                verify_itself(end_entity, name, now)
+            } else {
+                ask(verifier)
+            }
+        })
     }
 
     fn file(&self) -> &Verifier {
@@ -76,9 +92,38 @@ impl Store {
         })
     }
 
-    fn everything(&self) -> &Verifier {
-        self.0.everything.get_or_init(|| verifier(rustls_native_certs::load_native_certs().certs))
+    fn everything(&self) -> &Everything {
+        self.0.everything.get_or_init(|| {
+            let certificates = rustls_native_certs::load_native_certs().certs;
+            Everything { verifier: verifier(certificates.clone()), certificates }
+        })
     }
+}
+
+/// Whether a certificate that is among those trusted is for this name, and now. `openssl req -x509`
+/// makes an authority of a server's certificate, which the verifier refuses as a server's; who trusts
+/// the very certificate trusts it all the same, as OpenSSL does.
+///
+/// # Errors
+/// It is for another name or time.
+pub(super) fn verify_itself(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+    in_time(certificate, now)
+}
+
+fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    use rustls::CertificateError::{BadEncoding, Expired, NotValidYet};
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
+    let now = now.ok_or(BadEncoding)?;
+    if now < certificate.validity().not_before {
+        return Err(NotValidYet.into());
+    }
+    if certificate.validity().not_after < now { Err(Expired.into()) } else { Ok(()) }
 }
 
 fn verifier(certificates: Vec<CertificateDer<'static>>) -> Verifier {

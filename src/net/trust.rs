@@ -8,21 +8,20 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
     RootCertStore, SignatureScheme,
 };
-use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate, X509Version};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
 use super::secured::{NotSecured, Secured};
-use super::store::Store;
+use super::store::{Store, verify_itself};
 use super::stream::Stream;
 use super::tls::{Seen, Watch, provider};
 use crate::authority::Host;
@@ -263,11 +262,8 @@ impl Judge {
             Accepts::System(store) => {
                 store.verify(end_entity, intermediates, name, now).map(|()| ServerCertVerified::assertion())
             }
-            // `openssl req -x509` makes an authority of a server's certificate, which the verifier
-            // refuses as one. Who named the very certificate trusts it all the same, in its time.
             Accepts::Given { anchors, .. } if anchors.iter().any(|known| known == end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-                in_time(end_entity, now).map(|()| ServerCertVerified::assertion())
+                verify_itself(end_entity, name, now).map(|()| ServerCertVerified::assertion())
             }
             Accepts::Given { roots, .. } => {
                 roots.verify_server_cert(end_entity, intermediates, name, ocsp, now)
@@ -319,15 +315,4 @@ impl ServerCertVerifier for Judge {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    use rustls::CertificateError::{BadEncoding, Expired, NotValidYet};
-    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| BadEncoding)?;
-    let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
-    let now = now.ok_or(BadEncoding)?;
-    if now < certificate.validity().not_before {
-        return Err(NotValidYet.into());
-    }
-    if certificate.validity().not_after < now { Err(Expired.into()) } else { Ok(()) }
 }

@@ -38,11 +38,18 @@ pub struct Error {
     pub stage: Stage,
     /// With whom.
     pub peer: Peer,
+    /// Which proxy it ought to have led to, where that is what it was asked for: the next one of a
+    /// chain. `None`: the target.
+    pub toward: Option<Box<Authority>>,
     /// Why.
     pub cause: Cause,
 }
 
 impl Error {
+    pub(super) fn new(stage: Stage, peer: Peer, cause: Cause) -> Self {
+        Self { stage, peer, toward: None, cause }
+    }
+
     /// Whether a login is missing or was refused: another attempt may lock an account, or ask a
     /// person again.
     pub fn is_about_login(&self) -> bool {
@@ -62,6 +69,9 @@ pub enum Cause {
     /// The name has no address.
     #[error("no address")]
     Resolve(#[source] io::Error),
+    /// It has addresses, and none of them may be dialled.
+    #[error("none of its addresses is permitted")]
+    Denied,
     /// No address could be connected to; each that was tried.
     #[error("no address answers")]
     Unreachable(Vec<(SocketAddr, io::Error)>),

@@ -111,7 +111,7 @@ fn is_dead(error: &Error) -> bool {
     match &error.cause {
         Cause::Closed | Cause::Broken(_) | Cause::Http2(Http2Error::GoAway(_)) => true,
         // This machine's trouble, which the next proxy would not be spared.
-        Cause::System(_) => false,
+        Cause::System(_) | Cause::Denied => false,
         Cause::Resolve(_)
         | Cause::Unreachable(_)
         | Cause::Timeout(_)

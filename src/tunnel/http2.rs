@@ -53,7 +53,7 @@ impl<'a> Ladder<'a> {
         let shared = self.config.pool.of(self.proxy, self.nearer);
         let limit = self.config.connect_timeout;
         let found = timeout_at(Instant::now() + limit, shared.find()).await;
-        let late = |_| Error { stage: Stage::Tcp, peer: self.peer.clone(), cause: Cause::Timeout(limit) };
+        let late = |_| Error::new(Stage::Tcp, self.peer.clone(), Cause::Timeout(limit));
         let dial = match found.map_err(late)? {
             Found::Room(requests, lease) => return Ok(Some(Place { requests, lease, fresh: false })),
             Found::Dial(dial) => dial,

@@ -12,6 +12,7 @@ mod http2;
 #[cfg(feature = "negotiate")]
 mod kerberos;
 mod logins;
+mod permits;
 #[cfg(feature = "http2")]
 mod pool;
 mod socks;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 pub use error::{Cause, Error, LookUpError, Peer};
 pub use failover::{SetAside, open_first};
 pub use logins::{Ask, Each, Logins, LookUp, Question};
+pub use permits::Permits;
 #[cfg(feature = "http2")]
 pub use pool::Pool;
 pub use spare::{Keep, Spares};
@@ -77,6 +79,8 @@ pub struct Config {
     pub proxy_timeout: Duration,
     /// The proxies that did not answer, where there are others.
     pub set_aside: SetAside,
+    /// Which addresses of a target may be dialled where the route is direct.
+    pub permits: Permits,
 }
 
 /// Which HTTP.
@@ -125,6 +129,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             proxy_timeout: Duration::from_secs(30),
             set_aside: SetAside::default(),
+            permits: Permits::default(),
         }
     }
 }
@@ -183,7 +188,7 @@ async fn through(
 ) -> Result<Tunnel, Error> {
     let Some((proxy, nearer)) = proxies.split_last() else {
         let peer = Peer::Target(target.clone());
-        return Err(Error { stage: Stage::Resolve, peer, cause: Cause::Closed });
+        return Err(Error::new(Stage::Resolve, peer, Cause::Closed));
     };
     let peer = Peer::Proxy(proxy.authority.clone());
     let mut ladder = Ladder { target, proxy, nearer, peer, config, observer, stream: None };
@@ -213,7 +218,12 @@ async fn reach(
     let stream = if nearer.is_empty() {
         Stream::Tcp(dial(&peer, config, observer).await?)
     } else {
-        let tunnel = nested(&proxy.authority, nearer, config, observer).await?;
+        let tunnel = nested(&proxy.authority, nearer, config, observer).await;
+        // The nearest to the failure knows best.
+        let tunnel = tunnel.map_err(|error| {
+            let toward = error.toward.or_else(|| Some(proxy.authority.clone().into()));
+            Error { toward, ..error }
+        })?;
         let (early, stream) = tunnel.into_early_and_stream();
         stream.preceded_by(early)
     };
@@ -223,7 +233,7 @@ async fn reach(
     // Behind another proxy the time begins when that has been passed.
     let deadline = if nearer.is_empty() { began } else { Instant::now() } + config.connect_timeout;
     observer.entered(Stage::ProxyTls, &proxy.authority);
-    let failed = |cause| Error { stage: Stage::ProxyTls, peer: peer.clone(), cause };
+    let failed = |cause| Error::new(Stage::ProxyTls, peer.clone(), cause);
     let name = trust::server_name(proxy.authority.host())
         .map_err(|error| failed(Cause::Tls { error: io::Error::other(error), first: Vec::new() }))?;
     let watch = observer.wants_handshakes().then(Watch::default);
@@ -256,8 +266,7 @@ async fn dial(
     observer: &mut (dyn Observer + Send),
 ) -> Result<TcpStream, Error> {
     let deadline = Instant::now() + config.connect_timeout;
-    let late =
-        |stage| move |_| Error { stage, peer: peer.clone(), cause: Cause::Timeout(config.connect_timeout) };
+    let late = |stage| move |_| Error::new(stage, peer.clone(), Cause::Timeout(config.connect_timeout));
     observer.entered(Stage::Resolve, peer.place());
     let resolve = async {
         match peer {
@@ -265,10 +274,16 @@ async fn dial(
             Peer::Target(place) => dial::resolve(place, config.dial.family).await,
         }
     };
-    let addresses = tokio::time::timeout_at(deadline, resolve)
+    let mut addresses = tokio::time::timeout_at(deadline, resolve)
         .await
         .map_err(late(Stage::Resolve))?
-        .map_err(|error| Error { stage: Stage::Resolve, peer: peer.clone(), cause: Cause::Resolve(error) })?;
+        .map_err(|error| Error::new(Stage::Resolve, peer.clone(), Cause::Resolve(error)))?;
+    if let Peer::Target(_) = peer {
+        addresses.retain(|address| config.permits.allow(address));
+        if addresses.is_empty() {
+            return Err(Error::new(Stage::Resolve, peer.clone(), Cause::Denied));
+        }
+    }
     observer.learnt(Facts::Resolved { addresses: &addresses });
 
     observer.entered(Stage::Tcp, peer.place());
@@ -278,7 +293,7 @@ async fn dial(
             .map_err(late(Stage::Tcp))?
             .map_err(|failed| {
                 config.names.forget(peer.place(), config.dial.family);
-                Error { stage: Stage::Tcp, peer: peer.clone(), cause: unconnected(failed.0) }
+                Error::new(Stage::Tcp, peer.clone(), unconnected(failed.0))
             })?;
     if let Ok(address) = stream.peer_addr() {
         observer.learnt(Facts::Connected { address, stream: &stream, losers: &losers });
@@ -474,7 +489,7 @@ impl Ladder<'_> {
     }
 
     fn failed(&self, cause: Cause) -> Error {
-        Error { stage: Stage::Connect, peer: self.peer.clone(), cause }
+        Error::new(Stage::Connect, self.peer.clone(), cause)
     }
 }
 

@@ -202,7 +202,7 @@ fn a_password_is_never_shown() {
                 conn.expect_connect("host:22");
                 conn.send(BASIC_407);
                 assert_eq!(authorization(&conn.expect_connect("host:22")).len(), 1);
-                conn.send(if refused { BASIC_407 } else { OK });
+                conn.send(if refused { BASIC_407.to_vec() } else { [OK, b"hello\n"].concat() });
                 conn.finish_writing();
                 conn.read_to_any_end();
             });

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::{check, reports};
 use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, OK, ScriptedProxy, turn};
-use crate::support::{LIMIT, Running, finish};
+use crate::support::{LIMIT, Running, finish, wimble_through};
 
 /// A proxy that permits some ports, refuses others, and cannot reach one.
 fn gate() -> Origin {
@@ -145,6 +145,130 @@ fn an_interrupt_shows_what_there_is() {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut stdout, &mut text).unwrap();
     assert!(text.contains("1 checks, 0 failed") && text.contains("median"), "{text}");
+}
+
+/// `check` through a proxy that says nothing, interrupted once it has been asked so often.
+fn interrupted(asked: usize, answered: usize, args: &[&str]) -> (Option<i32>, String) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new((tell, 0));
+    let proxy = Origin::serving(move |stream| {
+        let mut conn = Conn::new(stream);
+        conn.head();
+        let place = {
+            let mut tell = tell.lock().unwrap();
+            tell.1 += 1;
+            tell.0.send(()).ok();
+            tell.1
+        };
+        if place <= answered {
+            conn.send_in_vain("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
+        }
+        conn.read_to_any_end();
+    });
+    let mut cmd = check(&proxy.url(), args);
+    cmd.stdout(std::process::Stdio::piped());
+    let mut running = Running::start(&mut cmd);
+    let mut stdout = running.take_stdout();
+    for _ in 0..asked {
+        told.recv_timeout(LIMIT).unwrap();
+    }
+    running.signal(2);
+    let code = running.wait(LIMIT);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut text).unwrap();
+    (code, text)
+}
+
+#[test]
+fn an_interrupt_before_the_first_report_says_so_and_is_no_success() {
+    let args = ["--no-tls", "--count", "9", "--interval", "1ms", "host:22", "host:23"];
+    let (code, text) = interrupted(1, 0, &args);
+    assert_eq!(code, Some(130), "{text}");
+    assert_eq!(text, "host:22\n  0 checks, 0 failed\nhost:23\n  0 checks, 0 failed\n");
+    let (code, text) = interrupted(1, 0, &[&args[..], &["--json"]].concat());
+    assert_eq!(code, Some(130), "{text}");
+    let spreads: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(spreads.len(), 2, "{text}");
+    for spread in spreads {
+        assert_eq!((&spread["ok"], &spread["exit_code"]), (&false.into(), &130.into()), "{spread}");
+        assert_eq!(spread["statistics"]["runs"], 0, "{spread}");
+    }
+}
+
+#[test]
+fn an_interrupted_sweep_shows_what_there_is_and_what_was_not_asked() {
+    let (code, text) = interrupted(1, 0, &["host", "--ports", "22,80-90"]);
+    assert_eq!(code, Some(130), "{text}");
+    assert!(text.starts_with("host\n") && text.contains("not asked   22, 80-90"), "{text}");
+    // The first goes alone, and the second is asked when its report is there.
+    let (code, text) = interrupted(2, 1, &["host", "--ports", "22,80-90"]);
+    assert_eq!(code, Some(7), "{text}");
+    assert!(text.contains("refuses     22 (403 No)") && text.contains("not asked   80-90"), "{text}");
+}
+
+#[test]
+fn a_reader_that_leaves_is_not_told_that_all_went_well() {
+    let (proxy, target) = (Origin::echoing_proxy(), "host:22");
+    for args in
+        [&["--no-tls", target, target][..], &["--json", "--no-tls", target], &["--ports", "1-3", "host"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut cmd = check(&proxy.url(), args);
+        cmd.stdout(writer);
+        let mut running = Running::start(&mut cmd);
+        assert_eq!(running.wait(LIMIT), Some(1), "{args:?}");
+        assert_eq!(running.stderr(), "", "{args:?}");
+    }
+}
+
+/// Runs its arguments with stderr on a terminal of 20 columns; what that showed is its stdout.
+const ON_20_COLUMNS: &str = r"
+import fcntl, os, pty, struct, subprocess, sys, termios
+terminal, theirs = pty.openpty()
+fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 20, 0, 0))
+program = subprocess.Popen(sys.argv[1:], stderr=theirs, stdout=subprocess.DEVNULL)
+os.close(theirs)
+shown = b''
+try:
+    while new := os.read(terminal, 4096):
+        shown += new
+except OSError:
+    pass
+os.write(1, shown)
+sys.exit(program.wait())
+";
+
+#[test]
+fn the_line_of_the_present_check_fits_the_terminal_and_goes() {
+    let proxy = ScriptedProxy::in_turn(
+        (0..2)
+            .map(|_| {
+                turn(|conn: &mut Conn| {
+                    conn.open("host:22");
+                    conn.send("hello\n");
+                    conn.read_to_any_end();
+                })
+            })
+            .collect(),
+    );
+    let args = ["--no-tls", "--count", "2", "--interval", "1ms", "host:22"];
+    let mut outer = wimble_through("python3", &["-c", ON_20_COLUMNS], &check(&proxy.url(), &args));
+    let shown = finish(&mut outer, b"", LIMIT).exits(0).text();
+    let lines: Vec<_> = shown.split("\r\u{1b}[K").collect();
+    assert_eq!(lines.len(), 4, "{shown:?}");
+    assert!(lines[1].starts_with("1 of 2: host:22: ") && lines[2].starts_with("2 of 2: "), "{shown:?}");
+    assert!(lines.iter().all(|line| line.len() < 20), "{shown:?}");
+    assert_eq!((lines[0], lines[3]), ("", ""), "{shown:?}");
+    proxy.done();
+}
+
+#[test]
+fn a_sweep_in_json_tells_its_error_once() {
+    let url = format!("http://127.0.0.1:{}", crate::support::closed_port());
+    let finished = finish(&mut check(&url, &["--json", "host", "--ports", "22"]), b"", LIMIT).exits(4);
+    assert!(finished.text().contains("connection-refused"), "{}", finished.text());
+    assert_eq!(finished.stderr, "");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::check::{by_name, check, report, reports};
+use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
-use crate::support::proxy::{BASIC_407, Conn, ScriptedProxy};
+use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy};
 use crate::support::real::{Proxy, run, tool};
 use crate::support::{Finished, LIMIT, finish, wimble};
 
@@ -156,6 +157,57 @@ fn the_page_stands_alone_and_shows_what_came_without_obeying_it() {
     for stage in ["resolve", "tcp", "connect", "tls"] {
         assert!(dom.contains(&format!("<td class=\"name\">{stage}</td>")), "{stage}: {dom}");
     }
+}
+
+#[test]
+fn the_page_has_what_was_asked_for_beside_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("page.html");
+    let proxy = Origin::serving(|stream| {
+        let mut conn = Conn::new(stream);
+        conn.head();
+        conn.send_in_vain([OK, b"hello\n"].concat());
+        conn.read_to_any_end();
+    });
+    let page = |args: &[&str]| {
+        let args = [&["--no-tls", "host:22", "--html", file.to_str().unwrap()], args].concat();
+        finish(&mut check(&proxy.url(), &args), b"", LIMIT).exits(0);
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let plain = page(&[]);
+    assert!(!plain.contains("an option decides") && !plain.contains("checks"), "{plain}");
+    let explained = page(&["--explain"]);
+    assert!(explained.contains("<tr><td>--proxy</td><td>127.0.0.1:"), "{explained}");
+    let repeated = page(&["--count", "3", "--interval", "1ms"]);
+    assert!(repeated.contains("<td>3 checks, 0 failed</td><td>min</td>"), "{repeated}");
+    assert!(repeated.contains("<tr><td>connect</td>"), "{repeated}");
+}
+
+#[test]
+fn the_saved_chains_are_told_apart_and_none_empties_no_file() {
+    let (proxy, pki) = (Origin::echoing_proxy(), Pki::new());
+    let saved = pki.ca_file().with_file_name("saved.pem");
+    std::fs::write(&saved, "precious").unwrap();
+    let save = |targets: &[&str], code| {
+        let args = [targets, &["--insecure", "--save-chain", saved.to_str().unwrap()]].concat();
+        finish(&mut check(&proxy.url(), &args), b"", LIMIT).exits(code);
+        std::fs::read_to_string(&saved).unwrap()
+    };
+    // An echo is no TLS.
+    assert_eq!(save(&["host:443"], 10), "precious");
+    let server = pki.server(Leaf::Good);
+    let target = format!("127.0.0.1:{}", server.port());
+    let direct = |args: &[&str]| {
+        let args = [args, &["--insecure", "--save-chain", saved.to_str().unwrap()]].concat();
+        finish(&mut check("direct", &args), b"", LIMIT).exits(0);
+        std::fs::read_to_string(&saved).unwrap()
+    };
+    let one = direct(&[&target]);
+    assert!(one.starts_with("-----BEGIN CERTIFICATE-----\n"), "{one}");
+    let by_name = format!("localhost:{}", server.port());
+    let whose = |target: &str| format!("# {target} without a proxy\n{one}");
+    assert_eq!(direct(&[&target, &by_name]), whose(&target) + &whose(&by_name));
+    assert_eq!(direct(&[&target, "--compare", "direct"]), whose(&target).repeat(2));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What a tunnel and its proxy can look like from outside: each cause has its own `detail`, sentence and hint.
 
-use crate::check::{answered, by_name, check, report};
+use crate::check::{answered, by_name, check, report, stages};
 use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, turn};
-use crate::support::{LIMIT, closed_port, finish};
+use crate::support::{LIMIT, Running, closed_port, finish};
 
 const TLS_ALERT: &[u8] = b"\x15\x03\x01\x00\x02\x02\x28";
 
@@ -92,10 +92,45 @@ fn a_tunnel_that_ends_at_once_tells_how() {
         assert_eq!(seen["error"]["detail"], detail, "{seen}");
         assert_eq!(seen["error"]["stage"], "tls", "{seen}");
         assert!(seen["error"]["message"].as_str().unwrap().contains("after 0 bytes"), "{seen}");
-        // Without TLS nothing was asked of the target: that is no failure, and told all the same.
+        // Without TLS too there is no target.
         let mut cmd = check(&by_name(&proxy), &["--json", "--no-tls", "host:443"]);
-        let seen = report(&finish(&mut cmd, b"", LIMIT).exits(0));
-        assert!(detail.starts_with(seen["ended"].as_str().unwrap()), "{seen}");
+        let seen = report(&finish(&mut cmd, b"", LIMIT).exits(11));
+        let detail = if detail == "reset-after-success" { "reset-later" } else { detail };
+        assert_eq!(seen["error"]["detail"], detail, "{seen}");
+        assert_eq!(stages(&seen), ["resolve:ok", "tcp:ok", "connect:failed"]);
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_target_that_has_said_something_may_end_and_may_not_be_cut_off() {
+    for (ends, code) in [
+        ((|conn: &mut Conn| conn.finish_writing()) as fn(&mut Conn), 0),
+        (|conn: &mut Conn| conn.reset(), 11),
+    ] {
+        // In an order that keeps the words from being lost to the reset.
+        let (tell, told) = std::sync::mpsc::channel();
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.open("host:22");
+            conn.send("half a li");
+            told.recv_timeout(LIMIT).unwrap();
+            ends(conn);
+            if code == 0 {
+                conn.read_to_any_end();
+            }
+        });
+        let mut cmd = check(&proxy.url(), &["-v", "--no-tls", "host:22"]);
+        let mut running = Running::start(&mut cmd);
+        running.stderr_line(|line| line.contains("the tunnel is open"), LIMIT);
+        tell.send(()).unwrap();
+        assert_eq!(running.wait(LIMIT), Some(code));
+        if code == 11 {
+            assert!(
+                running.stderr().contains("the tunnel was cut off after it was up"),
+                "{}",
+                running.stderr()
+            );
+        }
         proxy.done();
     }
 }

@@ -211,6 +211,11 @@ fn a_proxys_certificate_that_ends_soon_fails_a_check_that_went_well_otherwise() 
     assert_eq!(seen["error"]["stage"], "proxy-tls", "{seen}");
     assert!(seen["error"]["message"].as_str().unwrap().contains("it expires in "), "{seen}");
     assert_eq!(stages(&seen), ["resolve:ok", "tcp:ok", "proxy-tls:failed", "connect:ok"]);
+    // Whoever trusts anybody asks for it all the same.
+    let args = ["--no-tls", "--proxy-insecure", &target.target(), "--warn-expiry"];
+    json(&proxy, &[&args[..], &["30d"]].concat(), 0);
+    let seen = json(&proxy, &[&args[..], &["3650d"]].concat(), 5);
+    assert_eq!(seen["error"]["detail"], "expires-soon", "{seen}");
 }
 
 /// SHA-256 of the first certificate in a file, by openssl.

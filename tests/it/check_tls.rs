@@ -239,6 +239,54 @@ fn a_certificate_that_ends_soon_fails_early_if_that_is_wanted() {
         "{seen}"
     );
     json(&proxy.url(), &["--cacert", text(&chain), "--warn-expiry", "5d"], &server.target(), 0);
+    // Trust that is waived is not the expiry that is asked for; neither hides the other.
+    let seen = json(&proxy.url(), &["--insecure", "--warn-expiry", "30d"], &server.target(), 10);
+    assert_eq!(seen["error"]["detail"], "expires-soon", "{seen}");
+    assert_eq!(seen["tls"]["problems"][0], "it is self-signed", "{seen}");
+    json(&proxy.url(), &["--insecure", "--warn-expiry", "5d"], &server.target(), 0);
+    let seen = json(&proxy.url(), &["--warn-expiry", "30d"], &server.target(), 10);
+    assert_eq!(seen["error"]["detail"], "self-signed", "{seen}");
+    assert!(seen["error"]["message"].as_str().unwrap().contains("self-signed; it expires in "), "{seen}");
+    // What has ended already did not end later than was asked for.
+    let ended = pki.server(Leaf::Expired);
+    let target = format!("localhost:{}", ended.port());
+    let seen = json(&proxy.url(), &["--insecure", "--warn-expiry", "30d"], &target, 10);
+    assert_eq!(seen["error"]["detail"], "expired", "{seen}");
+    json(&proxy.url(), &["--insecure"], &target, 0);
+}
+
+#[test]
+fn a_certificate_that_is_in_this_systems_store_itself_is_trusted_for_its_name_and_in_its_time() {
+    let (proxy, pki) = (Proxy::squid(), Pki::new());
+    let path = |name: &str| pki.ca_file().with_file_name(name);
+    let (chain, key) = (path("own.pem"), path("own.key"));
+    run(tool("openssl", "openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", text(&key), "-out", text(&chain)]));
+    let server = s_server(&chain, &key, &[]);
+    let seen = |store: &Path, args: &[&str], code| {
+        let target = server.target();
+        let args = [&["--json", &target], args].concat();
+        let mut cmd = check(&proxy.url(), &args);
+        report(&finish(cmd.env("SSL_CERT_FILE", store), b"", LIMIT).exits(code))
+    };
+    // What openssl says of it.
+    let openssl = run(tool("openssl", "openssl").args(["verify", "-CAfile", text(&chain), text(&chain)]));
+    assert!(openssl.contains(": OK"), "{openssl}");
+    let trusted = seen(&chain, &[], 0);
+    assert_eq!(trusted["tls"]["trusted"]["system"], true, "{trusted}");
+    let other = seen(&pki.ca_file(), &[], 10);
+    assert_eq!(other["tls"]["trusted"]["system"], false, "{other}");
+    let misnamed = seen(&chain, &["--sni", "elsewhere.test"], 10);
+    assert_eq!(misnamed["error"]["detail"], "wrong-name", "{misnamed}");
+    // An https:// proxy is judged by the same: it is no proxy, but its TLS stands.
+    let url = format!("https://{}", server.target());
+    let mut cmd = crate::support::wimble();
+    let cmd = cmd.args(["connect", "--proxy", &url, "--proxy-timeout", "1s", "host:22"]);
+    let finished = finish(cmd.env("SSL_CERT_FILE", &chain), b"", LIMIT);
+    finished.exits_with_any(&[4, 124]);
+    let finished = finish(cmd.env("SSL_CERT_FILE", pki.ca_file()), b"", LIMIT);
+    assert_eq!(finished.code, Some(5), "{}", finished.stderr);
 }
 
 #[test]

@@ -50,6 +50,18 @@ fn words_that_mean_nothing_are_exit_2() {
 }
 
 #[test]
+fn completions_offer_the_protocols_and_no_files() {
+    let text = finish(wimble().args(["completions", "bash"]), b"", LIMIT).exits(0).text();
+    let behind = text.split_once("--starttls)\n").unwrap_or_else(|| panic!("{text}")).1;
+    let offered = behind.split_once(";;").unwrap().0;
+    assert!(offered.contains("-W \"smtp imap pop3 ftp ldap postgres mysql xmpp http\""), "{offered}");
+    assert!(!offered.contains("-f"), "{offered}");
+    finish(wimble().args(["check", "--starttls", "gopher", "host:1"]), b"", LIMIT)
+        .fails(2)
+        .says("smtp, imap");
+}
+
+#[test]
 fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = finish(wimble().args(["completions", shell]), b"", LIMIT).exits(0).text();

@@ -523,7 +523,7 @@ fn a_password_is_in_no_log_in_no_json_and_in_no_process_title_wherever_it_came_f
                     conn.send(BASIC_407);
                     assert_eq!(authorization(&conn.expect_connect("host:22")), [wanted]);
                     told.send(command_lines()).unwrap();
-                    conn.send(if refused { BASIC_407 } else { OK });
+                    conn.send(if refused { BASIC_407.to_vec() } else { [OK, b"hello\n"].concat() });
                     conn.finish_writing();
                     conn.read_to_any_end();
                 });

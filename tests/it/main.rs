@@ -7,6 +7,7 @@ mod auth;
 mod auth_schemes;
 mod chain_logins;
 mod check;
+mod check_chains;
 mod check_many;
 mod check_output;
 mod check_outside;

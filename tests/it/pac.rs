@@ -476,10 +476,14 @@ fn checked(pac: &NamedTempFile, options: &[&str], code: i32) -> Value {
 
 #[test]
 fn check_tells_the_answer_and_the_ways_that_were_passed_over() {
-    let proxy = ScriptedProxy::in_turn(vec![
-        turn(|conn| drop(conn.open("host:22"))),
-        turn(|conn| drop(conn.open("host:22"))),
-    ]);
+    let opens = || {
+        turn(|conn| {
+            conn.open("host:22");
+            conn.send("hello\n");
+            conn.read_to_any_end();
+        })
+    };
+    let proxy = ScriptedProxy::in_turn(vec![opens(), opens()]);
     let dead = DeadPort::new();
     let answer = format!("PROXY 127.0.0.1:{}; {}", dead.port(), at(&proxy));
     let pac = answering(&answer);

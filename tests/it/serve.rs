@@ -281,3 +281,26 @@ fn an_address_that_is_denied_is_denied_however_it_is_written() {
     let (_, head) = asked(port, connect_request(&format!("[::ffff:127.0.0.1]:{}", origin.port()), ""));
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
 }
+
+#[test]
+fn an_address_that_is_denied_is_not_dialled_under_any_name() {
+    let origin = Origin::echo();
+    let by_name = format!("localhost:{}", origin.port());
+    let both = ["--deny", "127.*:*", "--deny", "[::1]:*"];
+    let answer = |rules: &[&str]| {
+        let (_running, port) = listening(&mut serve(rules));
+        let (_, head) = asked(port, connect_request(&by_name, ""));
+        head[9..12].to_owned()
+    };
+    assert_eq!(answer(&both), "403");
+    assert_eq!(answer(&[&both[..], &["--allow", "localhost:*"]].concat()), "403", "even if allowed");
+    let others_ports = ["--deny", "127.*:1", "--deny", "[::1]:1"];
+    assert_eq!(answer(&others_ports), "200");
+    // What is left of its addresses is dialled: nobody listens there.
+    assert_ne!(answer(&["--deny", "127.*:*"]), "200");
+    assert_eq!(
+        answer(&["--allow", "localhost:*"]),
+        "200",
+        "what is asked for is allowed, and nothing denied"
+    );
+}

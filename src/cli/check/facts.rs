@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::failure::{passed_over, problem};
 use crate::mode::check::{
-    CertificateFacts, Ended, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
+    CertificateFacts, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
 use crate::proto::Version;
 use crate::tunnel::Stage;
@@ -73,18 +73,6 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
     if let Some(banner) = &report.found.banner {
         let text = String::from_utf8_lossy(banner);
         lines.push(("banner", text.lines().next().unwrap_or_default().to_owned()));
-    }
-    if let Some(ended) = report.found.ended {
-        let how = match ended {
-            Ended::Closed => "closed",
-            Ended::Reset => "reset",
-        };
-        lines.push((
-            "beware",
-            format!(
-                "the tunnel was {how} after 0 bytes: the proxy may say 200 before it has reached the target"
-            ),
-        ));
     }
     if let Some((protocol, greeting)) = &report.found.upgraded {
         let said = greeting.as_ref().map(|greeting| format!(": {greeting}"));

@@ -22,6 +22,10 @@ const MAX_SHOWN: usize = 60;
 const WANTS_TLS: [&str; 3] =
     ["HTTP request was sent to HTTPS port", "plain HTTP to an SSL", "HTTP request to an HTTPS"];
 
+/// The hint where no TLS was spoken.
+const CLOSED_UNASKED: &str =
+    "the proxy may say 200 before it has reached the target, or the target does not let this proxy in";
+
 /// How a connection ends that somebody cut.
 const RESETS: [io::ErrorKind; 2] = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
 
@@ -62,10 +66,14 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
         }
         CheckError::Page(page) => told(format!("the tunnel opened, and a page came: {:?}", shown(page)))
             .because(Detail::PageAfterSuccess),
-        CheckError::Cut(error) => {
-            let why = format!("the tunnel was cut off after the handshake: {}", report::reason(error));
+        CheckError::Cut { stage, error } => {
+            let after = if *stage == Stage::Tls { "the handshake" } else { "it was up" };
+            let why = format!("the tunnel was cut off after {after}: {}", report::reason(error));
             told(why).because(Detail::ResetLater)
         }
+        CheckError::Closed => told("the tunnel opened and was closed after 0 bytes".into())
+            .because(Detail::ClosedAfterSuccess)
+            .hint(CLOSED_UNASKED),
         CheckError::Slow { stage: Stage::Http, limit } => {
             told(format!("no answer within {limit:?} (--connect-timeout)")).because(Detail::HttpSilent)
         }

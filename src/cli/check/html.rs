@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::facts::{at_length, in_short, milliseconds};
 use super::failure::failure;
+use super::text::through;
 use crate::cli::explain::Explanation;
 use crate::cli::report::printable;
-use crate::mode::check::{Report, StageStatus};
+use crate::mode::check::{Report, StageStatus, Statistics};
 
 const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em;color:#222;background:#fff}\
@@ -22,8 +23,16 @@ td.bar{width:16em}.track{background:#eee;border-radius:3px;height:.9em;margin-to
 .failure{border-left:4px solid #c92a2a;background:#fff5f5;padding:.75em 1em;margin:1em 0;overflow-wrap:anywhere}\
 .well{border-left:4px solid #2b8a3e;background:#ebfbee;padding:.75em 1em;margin:1em 0}.hint{margin:.5em 0 0}";
 
-/// The page of all reports, in their order.
-pub(super) fn page(reports: &[(&Report, &Explanation)], when: &str) -> String {
+/// What the page has of one target on one way.
+pub(super) struct Section<'a> {
+    pub(super) report: &'a Report,
+    pub(super) explanation: &'a Explanation,
+    /// Of the checks that the report is the last of.
+    pub(super) statistics: Option<&'a Statistics>,
+}
+
+/// The page of all reports, in their order; with `explain`, why each way is the one it is.
+pub(super) fn page(sections: &[Section<'_>], explain: bool, when: &str) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>wimble check</title>\n\
@@ -31,24 +40,24 @@ pub(super) fn page(reports: &[(&Report, &Explanation)], when: &str) -> String {
          <p class=\"way\">{when}, by wimble {}</p>\n",
         env!("CARGO_PKG_VERSION")
     );
-    for (report, explanation) in reports {
-        section(report, explanation, &mut page);
+    for each in sections {
+        section(each, explain, &mut page);
     }
     page.push_str("</body>\n</html>\n");
     page
 }
 
-fn section(report: &Report, explanation: &Explanation, page: &mut String) {
-    let through = match &report.proxy {
-        Some(proxy) => format!("through proxy {proxy}"),
-        None => "without a proxy".into(),
-    };
+fn section(Section { report, explanation, statistics }: &Section<'_>, explain: bool, page: &mut String) {
+    let through = through(report.proxy.as_ref());
     let why = explanation.in_short(&report.target);
     page.push_str(&format!(
         "<h2>{}</h2>\n<p class=\"way\">{}</p>\n",
         escaped(&report.target.to_string()),
         escaped(&format!("{through} {why}"))
     ));
+    if explain {
+        facts(explanation.at_length(&report.target, report.script.as_deref()).into_iter(), page);
+    }
     match failure(report) {
         Some(told) => {
             let hint =
@@ -80,9 +89,36 @@ fn section(report: &Report, explanation: &Explanation, page: &mut String) {
             escaped(&in_short(report, stage))
         ));
     }
-    page.push_str("</table>\n<table class=\"facts\">\n");
-    for (name, text) in at_length(report) {
-        page.push_str(&format!("<tr><td>{name}</td><td>{}</td></tr>\n", escaped(&text)));
+    page.push_str("</table>\n");
+    if let Some(statistics) = statistics {
+        spreads(statistics, page);
+    }
+    facts(at_length(report).into_iter(), page);
+}
+
+fn facts(lines: impl Iterator<Item = (impl AsRef<str>, String)>, page: &mut String) {
+    page.push_str("<table class=\"facts\">\n");
+    for (name, text) in lines {
+        page.push_str(&format!("<tr><td>{}</td><td>{}</td></tr>\n", escaped(name.as_ref()), escaped(&text)));
+    }
+    page.push_str("</table>\n");
+}
+
+fn spreads(statistics: &Statistics, page: &mut String) {
+    page.push_str(&format!(
+        "<table class=\"facts\">\n<tr><td>{} checks, {} failed</td>",
+        statistics.runs, statistics.failed
+    ));
+    for name in ["min", "median", "p95", "max", "times", "with"] {
+        page.push_str(&format!("<td>{name}</td>"));
+    }
+    page.push_str("</tr>\n");
+    for (stage, with, spread) in statistics.spreads() {
+        page.push_str(&format!("<tr><td>{}</td>", stage.name()));
+        for time in [spread.min, spread.median, spread.p95, spread.max] {
+            page.push_str(&format!("<td>{}</td>", milliseconds(time)));
+        }
+        page.push_str(&format!("<td>{}</td><td>{}</td></tr>\n", spread.count, escaped(&with.to_string())));
     }
     page.push_str("</table>\n");
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::failure::{failure, passed_over, problem};
+use crate::authority::Authority;
 use crate::cli::exit::Classified as _;
 use crate::cli::explain::Explanation;
 use crate::cli::hints::Detail;
 use crate::cli::report::Told;
 use crate::mode::check::{
-    CertificateFacts, Ended, Exchange, Report, Spread, StageReport, StageStatus, Statistics, Store,
-    TlsReport, Verdict,
+    CertificateFacts, Exchange, Report, Spread, StageReport, StageStatus, Statistics, Store, TlsReport,
+    Verdict,
 };
 use crate::tunnel::Stage;
 
@@ -48,12 +49,6 @@ pub(super) fn report(report: &Report, explanation: &Explanation, explain: bool) 
     if let Some(banner) = &report.found.banner {
         value["banner"] = json!(String::from_utf8_lossy(banner));
     }
-    if let Some(ended) = report.found.ended {
-        value["ended"] = json!(match ended {
-            Ended::Closed => "closed",
-            Ended::Reset => "reset",
-        });
-    }
     if let Some((protocol, greeting)) = &report.found.upgraded {
         value["starttls"] = json!({ "protocol": protocol.name(), "greeting": greeting });
     }
@@ -67,10 +62,16 @@ pub(super) fn report(report: &Report, explanation: &Explanation, explain: bool) 
 }
 
 /// The spread of repeated checks of one target: the object behind theirs.
-pub(super) fn statistics(last: &Report, statistics: &Statistics, code: u8) -> Value {
-    let spread = |(stage, spread): (Stage, Spread)| {
+pub(super) fn statistics(
+    target: &Authority,
+    proxy: Option<&Authority>,
+    statistics: &Statistics,
+    code: u8,
+) -> Value {
+    let spread = |(stage, with, spread): (Stage, &Authority, Spread)| {
         json!({
             "name": stage.name(),
+            "with": with.to_string(),
             "count": spread.count,
             "min_ms": ms(spread.min),
             "median_ms": ms(spread.median),
@@ -79,9 +80,9 @@ pub(super) fn statistics(last: &Report, statistics: &Statistics, code: u8) -> Va
         })
     };
     json!({
-        "target": last.target.to_string(),
-        "proxy": last.proxy.as_ref().map(ToString::to_string),
-        "ok": statistics.failed == 0,
+        "target": target.to_string(),
+        "proxy": proxy.map(ToString::to_string),
+        "ok": code == 0,
         "exit_code": code,
         "statistics": {
             "runs": statistics.runs,

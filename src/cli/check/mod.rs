@@ -15,11 +15,12 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rustix::termios::tcgetwinsize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use self::failure::failure;
-use super::exit::Classified as _;
+use super::exit::{Classified as _, INTERRUPTED, Kind};
 use super::explain::Explanation;
 use super::report::{Reporter, json_line, write_stderr};
 use crate::authority::Authority;
@@ -63,8 +64,7 @@ pub(super) enum Scope {
 pub(super) fn run(reporter: Reporter, plan: Plan) -> io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let jobs: Vec<_> = plan.ways.iter().map(|way| Arc::new(way.check.clone())).collect();
-    let mut session =
-        Session { plan: &plan, jobs, reporter, code: 0, kept: Vec::new(), chains: String::new() };
+    let mut session = Session { plan: &plan, jobs, reporter, code: 0, kept: Vec::new(), chains: Vec::new() };
     let told = runtime.block_on(async {
         match plan.scope {
             Scope::Once => session.once().await,
@@ -72,9 +72,10 @@ pub(super) fn run(reporter: Reporter, plan: Plan) -> io::Result<u8> {
             Scope::Repeated { count, interval } => session.repeated(count, interval).await,
         }
     });
-    // Files are written also where nobody reads stdout to its end.
+    // Files are written also where nobody reads stdout to its end: what was to come may not have
+    // been checked, and there is nobody to be told, as with `connect`.
     match told {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => session.fail(Kind::Local.code()),
         told => told?,
     }
     session.files()?;
@@ -87,10 +88,17 @@ struct Session<'a> {
     jobs: Vec<Arc<Check>>,
     reporter: Reporter,
     code: u8,
-    /// The reports that the page is made of, and their ways.
-    kept: Vec<(Report, usize)>,
-    /// PEM.
-    chains: String,
+    /// What the page is made of.
+    kept: Vec<Kept>,
+    /// Whose each is, and the certificates in PEM.
+    chains: Vec<(String, String)>,
+}
+
+/// A report, its way, and the spread of those that it is the last of.
+struct Kept {
+    report: Report,
+    way: usize,
+    statistics: Option<Statistics>,
 }
 
 impl Session<'_> {
@@ -114,21 +122,28 @@ impl Session<'_> {
 
     async fn ports(&mut self) -> io::Result<()> {
         let mut sweep = sweep::Sweep::default();
-        self.each(|session, report| {
+        let checks = self.each(|session, report| {
             session.count_in(&report);
             sweep.add(&report);
             if session.plan.json {
                 session.write(&session.json_line(&report, 0, None))?;
             }
             Ok(())
-        })
-        .await?;
+        });
+        tokio::select! {
+            told = checks => told?,
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        let not_asked = &self.plan.targets[sweep.asked()..];
+        if !not_asked.is_empty() {
+            self.fail(INTERRUPTED);
+        }
         if !self.plan.json {
             let mut page = Vec::new();
-            sweep.text(&self.plan.ways[0].explanation, self.plan.explain, &mut page)?;
+            sweep.text(not_asked, &self.plan.ways[0].explanation, self.plan.explain, &mut page)?;
             self.write(&page)?;
         }
-        if let Some(told) = sweep.spoiled() {
+        if let (Some(told), false) = (sweep.spoiled(), self.plan.json) {
             self.reporter.error(told);
         }
         Ok(())
@@ -170,17 +185,27 @@ impl Session<'_> {
             }
         }
         self.live_ends();
-        for (statistics, last, code) in spreads {
-            let Some(report) = last else { continue };
+        for (target, (statistics, last, code)) in self.plan.targets.iter().zip(spreads) {
+            let code = if last.is_some() { code } else { INTERRUPTED };
+            self.fail(code);
             let mut page = Vec::new();
             if self.plan.json {
-                page.extend(json_line(&json::statistics(&report, &statistics, code)).into_bytes());
+                let proxy = last.as_ref().and_then(|report| report.proxy.as_ref());
+                page.extend(json_line(&json::statistics(target, proxy, &statistics, code)).into_bytes());
             } else {
-                text::head(&report, &self.plan.ways[0].explanation, self.plan.explain, &mut page)?;
+                match &last {
+                    Some(report) => {
+                        let explanation = &self.plan.ways[0].explanation;
+                        text::head(report, explanation, self.plan.explain, &mut page)?;
+                    }
+                    None => text::nothing_known(&target.to_string(), &mut page)?,
+                }
                 text::statistics(&statistics, &mut page)?;
             }
             self.write(&page)?;
-            self.keep(report, 0);
+            if let Some(report) = last {
+                self.keep(report, 0, Some(statistics));
+            }
         }
         if let (Some(told), false) = (failed, self.plan.json) {
             self.reporter.error(&told);
@@ -215,7 +240,7 @@ impl Session<'_> {
                 self.reporter.error(&told);
             }
         }
-        self.keep(report, way);
+        self.keep(report, way, None);
         Ok(())
     }
 
@@ -228,20 +253,27 @@ impl Session<'_> {
     }
 
     /// The first failure's code is that of the whole.
-    fn count_in(&mut self, report: &Report) {
-        if let (0, Some(failure)) = (self.code, &report.failure) {
-            self.code = failure.kind().code();
+    fn fail(&mut self, code: u8) {
+        if self.code == 0 {
+            self.code = code;
         }
     }
 
-    fn keep(&mut self, report: Report, way: usize) {
-        if let (Some(_), Some(tls)) = (&self.plan.save_chain, &report.found.tls) {
-            for der in &tls.seen.chain {
-                self.chains.push_str(&pem(der));
-            }
+    fn count_in(&mut self, report: &Report) {
+        if let Some(failure) = &report.failure {
+            self.fail(failure.kind().code());
+        }
+    }
+
+    fn keep(&mut self, report: Report, way: usize, statistics: Option<Statistics>) {
+        if let (Some(_), Some(tls)) = (&self.plan.save_chain, &report.found.tls)
+            && !tls.seen.chain.is_empty()
+        {
+            let chain = tls.seen.chain.iter().map(|der| pem(der)).collect();
+            self.chains.push((format!("{} {}", report.target, text::through(report.proxy.as_ref())), chain));
         }
         if self.plan.html.is_some() {
-            self.kept.push((report, way));
+            self.kept.push(Kept { report, way, statistics });
         }
     }
 
@@ -249,14 +281,23 @@ impl Session<'_> {
         let named = |file: &Path, error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {error}", file.display()))
         };
-        if let Some(file) = &self.plan.save_chain {
-            fs::write(file, &self.chains).map_err(|error| named(file, error))?;
+        if let (Some(file), false) = (&self.plan.save_chain, self.chains.is_empty()) {
+            let chains: String = match self.chains.as_slice() {
+                [(_, only)] => only.clone(),
+                // RFC 7468 §2: text outside the boundaries is passed over.
+                several => several.iter().map(|(whose, chain)| format!("# {whose}\n{chain}")).collect(),
+            };
+            fs::write(file, chains).map_err(|error| named(file, error))?;
         }
         if let Some(file) = &self.plan.html {
-            let reports: Vec<_> =
-                self.kept.iter().map(|(report, way)| (report, &self.plan.ways[*way].explanation)).collect();
+            let sections = self.kept.iter().map(|Kept { report, way, statistics }| {
+                let explanation = &self.plan.ways[*way].explanation;
+                html::Section { report, explanation, statistics: statistics.as_ref() }
+            });
+            let sections: Vec<_> = sections.collect();
             let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-            fs::write(file, html::page(&reports, &now)).map_err(|error| named(file, error))?;
+            let page = html::page(&sections, self.plan.explain, &now);
+            fs::write(file, page).map_err(|error| named(file, error))?;
         }
         Ok(())
     }
@@ -271,7 +312,10 @@ impl Session<'_> {
             .map(|(stage, took)| format!("{} {}", stage.name(), facts::milliseconds(took)))
             .collect();
         let line = format!("{run} of {count}: {}: {}", report.target, times.join(", "));
-        let line: String = line.chars().take(79).collect();
+        // What a line that is broken by the terminal has above its last part would stay.
+        let width = tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        let width = if width == 0 { text::COLUMNS } else { width };
+        let line: String = line.chars().take(width - 1).collect();
         write_stderr(&format!("\r\x1b[K{line}"));
     }
 

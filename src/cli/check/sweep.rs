@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use super::{failure, text};
+use crate::authority::Authority;
 use crate::cli::exit::Kind;
 use crate::cli::explain::Explanation;
 use crate::cli::report::Told;
-use crate::mode::check::Report;
+use crate::mode::check::{CheckError, Report};
 use crate::tunnel::Stage;
 
 /// The outcomes so far.
@@ -32,6 +33,8 @@ impl Sweep {
         let told = failure::failure(report);
         let verdict = match told.as_ref().map(|told| told.kind) {
             None => "permits",
+            // The proxy that decides was not asked.
+            Some(_) if !is_its_answer(report) => "failed",
             Some(Kind::Refused) => "refuses",
             // It tried: that it may is the answer.
             Some(Kind::Gateway) => "can't reach",
@@ -59,14 +62,24 @@ impl Sweep {
         self.spoiled.as_ref()
     }
 
+    /// How many ports have an outcome.
+    pub(super) fn asked(&self) -> usize {
+        self.groups.iter().map(|group| group.ports.len()).sum()
+    }
+
     pub(super) fn text(
         &self,
+        not_asked: &[Authority],
         explanation: &Explanation,
         explain: bool,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let Some(head) = &self.first else { return Ok(()) };
-        text::way(&head.target.host().to_string(), head, explanation, explain, out)?;
+        let host = |target: &Authority| target.host().to_string();
+        match (&self.first, not_asked) {
+            (Some(head), _) => text::way(&host(&head.target), head, explanation, explain, out)?,
+            (None, [target, ..]) => text::nothing_known(&host(target), out)?,
+            (None, []) => return Ok(()),
+        }
         let mut groups: Vec<_> = self.groups.iter().collect();
         let order = ["permits", "can't reach", "refuses", "is silent", "failed"];
         groups.sort_by_key(|group| order.iter().position(|verdict| *verdict == group.verdict));
@@ -74,8 +87,19 @@ impl Sweep {
             let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
             text::line(verdict, &format!("{}{words}", ranges(ports)), out)?;
         }
+        if !not_asked.is_empty() {
+            let ports: Vec<_> = not_asked.iter().map(Authority::port).collect();
+            text::line("not asked", &ranges(&ports), out)?;
+        }
         Ok(())
     }
+}
+
+/// Whether the failure is what the last proxy says of the port: not before it was asked, and not a
+/// word of those that lead to it.
+fn is_its_answer(report: &Report) -> bool {
+    let Some(CheckError::Tunnel(error)) = &report.failure else { return false };
+    report.proxy.is_none() || (error.stage == Stage::Connect && error.toward.is_none())
 }
 
 /// `22, 80, 8000-8100`.

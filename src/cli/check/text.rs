@@ -9,10 +9,11 @@ use super::facts::{at_length, in_short, milliseconds};
 use crate::authority::Authority;
 use crate::cli::explain::Explanation;
 use crate::cli::report::printable;
-use crate::mode::check::{Report, StageStatus, Statistics};
+use crate::mode::check::{Report, StageReport, StageStatus, Statistics};
+use crate::tunnel::Stage;
 
 /// The width of everything that is not one long word.
-const COLUMNS: usize = 80;
+pub(super) const COLUMNS: usize = 80;
 
 /// The widest bar.
 const BAR: usize = 14;
@@ -22,6 +23,9 @@ const FACTS: usize = 2 + STAGE + 10 + 2 + BAR + 2;
 
 /// The longest name of a stage.
 const STAGE: usize = "proxy-tls".len();
+
+/// The longest name of a row: a stage, and which of a chain's it is.
+const ROW: usize = STAGE + " 2".len();
 
 /// Where the text behind a name begins.
 const TEXT: usize = 2 + 11 + 1;
@@ -78,6 +82,16 @@ impl Head {
     }
 }
 
+/// The same where no check came to its end.
+pub(super) fn nothing_known(what: &str, out: &mut impl Write) -> io::Result<()> {
+    let bold = Style::new().bold();
+    writeln!(out, "{bold}{what}{bold:#}")
+}
+
+pub(super) fn through(proxy: Option<&Authority>) -> String {
+    proxy.map_or_else(|| "without a proxy".into(), |proxy| format!("through proxy {proxy}"))
+}
+
 /// The same for `what`, of which the target of `head` is one.
 pub(super) fn way(
     what: &str,
@@ -87,11 +101,8 @@ pub(super) fn way(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let bold = Style::new().bold();
-    let through = match proxy {
-        Some(proxy) => format!("through proxy {proxy}"),
-        None => "without a proxy".into(),
-    };
-    writeln!(out, "{bold}{what}{bold:#} {through} {}", printable(&explanation.in_short(target)))?;
+    let (through, why) = (through(proxy.as_ref()), printable(&explanation.in_short(target)));
+    writeln!(out, "{bold}{what}{bold:#} {through} {why}")?;
     if explain {
         for (name, text) in explanation.at_length(target, script.as_deref()) {
             line(&name, &text, out)?;
@@ -102,13 +113,16 @@ pub(super) fn way(
 
 /// The spread of each stage's times.
 pub(super) fn statistics(statistics: &Statistics, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "  {:<STAGE$}{:>12}{:>12}{:>12}{:>12}  times", "", "min", "median", "p95", "max")?;
-    for (stage, spread) in statistics.spreads() {
+    if statistics.runs > 0 {
+        writeln!(out, "  {:<STAGE$}{:>12}{:>12}{:>12}{:>12}  times", "", "min", "median", "p95", "max")?;
+    }
+    for (stage, with, spread) in statistics.spreads() {
         write!(out, "  {:<STAGE$}", stage.name())?;
         for time in [spread.min, spread.median, spread.p95, spread.max] {
             write!(out, "{:>12}", milliseconds(time))?;
         }
-        writeln!(out, "  {}", spread.count)?;
+        let with = if statistics.has_several(stage) { format!("  with {with}") } else { String::new() };
+        writeln!(out, "  {}{with}", spread.count)?;
     }
     writeln!(out, "  {} checks, {} failed", statistics.runs, statistics.failed)
 }
@@ -118,19 +132,23 @@ pub(super) fn comparison(reports: [&Report; 2], out: &mut impl Write) -> io::Res
     let way = |report: &Report| report.proxy.as_ref().map_or("without a proxy".into(), ToString::to_string);
     let [first, second] = reports;
     writeln!(out, "{} compared", first.target)?;
-    writeln!(out, "  {:<STAGE$}  {:>30}  {:>30}", "", cut(&way(first)), cut(&way(second)))?;
-    let stages = first.stages.iter().chain(&second.stages).map(|stage| stage.stage);
-    let stages: std::collections::BTreeSet<_> = stages.collect();
-    for stage in stages {
+    writeln!(out, "  {:<ROW$}  {:>30}  {:>30}", "", cut(&way(first)), cut(&way(second)))?;
+    let rows: std::collections::BTreeSet<_> =
+        numbered(first).chain(numbered(second)).map(|(row, _)| row).collect();
+    for row in rows {
         let cell = |report: &Report| {
-            let found = report.stages.iter().find(|known| known.stage == stage);
-            found.map_or("-".into(), |stage| match (stage.status, stage.took) {
+            let found = numbered(report).find(|(known, _)| *known == row);
+            found.map_or("-".into(), |(_, stage)| match (stage.status, stage.took) {
                 (StageStatus::Ok, Some(took)) => milliseconds(took),
                 (StageStatus::Failed, Some(took)) => format!("failed after {}", milliseconds(took)),
                 (StageStatus::Skipped, _) | (_, None) => "skipped".into(),
             })
         };
-        writeln!(out, "  {:<STAGE$}  {:>30}  {:>30}", stage.name(), cell(first), cell(second))?;
+        let name = match row {
+            (stage, 1) => stage.name().to_owned(),
+            (stage, place) => format!("{} {place}", stage.name()),
+        };
+        writeln!(out, "  {name:<ROW$}  {:>30}  {:>30}", cell(first), cell(second))?;
     }
     let leaf = |report: &Report| Some(report.found.tls.as_ref()?.chain.first()?.clone());
     if let (Some(one), Some(other)) = (leaf(first), leaf(second)) {
@@ -143,6 +161,14 @@ pub(super) fn comparison(reports: [&Report; 2], out: &mut impl Write) -> io::Res
         }
     }
     Ok(())
+}
+
+/// Each stage with its place among those of its name, from 1: a chain has one with each proxy.
+fn numbered(report: &Report) -> impl Iterator<Item = ((Stage, usize), &StageReport)> {
+    report.stages.iter().enumerate().map(|(place, stage)| {
+        let before = report.stages[..place].iter().filter(|before| before.stage == stage.stage);
+        ((stage.stage, before.count() + 1), stage)
+    })
 }
 
 /// A name, and its text in as many lines as it takes.

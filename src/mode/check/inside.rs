@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::judgement::{Judgement, TlsReport};
 use super::ladder::Ladder;
-use super::{Check, CheckError, Ended, Findings, Inside, TlsProbe, server_name};
+use super::{Check, CheckError, Findings, Inside, TlsProbe, server_name};
 use crate::authority::Authority;
 use crate::net::probe::{self, Probe};
 use crate::net::starttls;
@@ -60,22 +60,23 @@ impl Walk<'_> {
         let listen = async {
             while !said.contains(&b'\n') && said.len() < MAX_BANNER {
                 match stream.read_buf(&mut said).await {
-                    Ok(0) => return Some(Ended::Closed),
+                    // Whoever has said something may end.
+                    Ok(0) if said.is_empty() => return Err(CheckError::Closed),
+                    Ok(0) => return Ok(()),
                     Ok(_) => {}
-                    Err(_) => return Some(Ended::Reset),
+                    Err(error) => return Err(CheckError::Cut { stage: Stage::Connect, error }),
                 }
             }
-            None
+            Ok(())
         };
-        let ended = tokio::time::timeout(BANNER_PATIENCE, listen).await.unwrap_or(None);
+        // A target may have nothing to say to who says nothing.
+        let listened = tokio::time::timeout(BANNER_PATIENCE, listen).await.unwrap_or(Ok(()));
         said.truncate(MAX_BANNER);
         if is_page(&said) {
             return Err(CheckError::Page(said));
         }
-        // A target may have nothing to say to who says nothing: how it ended is told, and no more.
-        self.found.ended = ended.filter(|_| said.is_empty());
         self.found.banner = Some(said).filter(|said| !said.is_empty());
-        Ok(())
+        listened
     }
 
     async fn tls(
@@ -135,13 +136,16 @@ impl Walk<'_> {
         report.seen = watch.seen();
         heard.map_err(|error| match tls::alert(&error) {
             Some(_) => CheckError::Handshake { error, first: Vec::new() },
-            None => CheckError::Cut(error),
+            None => CheckError::Cut { stage: Stage::Tls, error },
         })?;
         // Nothing is sent to who is not trusted.
         let trusted = probe.trust == Trust::Danger || report.is_trusted() && !report.has_weak_key();
-        if !trusted || report.ends_soon() {
+        let expiry = report.expiry(self.check.warn_expiry);
+        if !trusted || !expiry.is_empty() {
             let (stage, with) = (Stage::Tls, self.target.clone());
-            return Err(CheckError::Untrusted { stage, with, problems: report.problems.clone() });
+            // Trust that was waived is no reason to fail.
+            let problems = if trusted { expiry } else { report.problems.clone() };
+            return Err(CheckError::Untrusted { stage, with, problems });
         }
         match wanted {
             Some(wanted) => {

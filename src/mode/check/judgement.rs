@@ -46,19 +46,23 @@ impl Judgement<'_> {
         };
         let counting = verdicts.iter().filter(|(store, _)| self.mozilla_counts || *store != Store::Mozilla);
         let mut problems = trust::problems(name, &seen.chain, &chain, counting.map(|(_, verdict)| verdict));
-        if let (Some(left), true) = (self.warn_expiry, problems.is_empty()) {
-            let soon = |at: &Moment| at.elapsed(SystemTime::now() + left).is_ok();
-            let ends = chain.iter().filter_map(|certificate| certificate.not_after).min();
-            problems.extend(ends.filter(soon).map(Problem::ExpiresSoon));
+        if let Some(left) = self.warn_expiry {
+            let now = SystemTime::now();
+            let has_ended = |at: &Moment| at.elapsed(now).is_ok();
+            let ends_soon = |at: &Moment| at.elapsed(now + left).is_ok();
+            let ends = chain.iter().filter_map(|certificate| certificate.not_after);
+            let first = ends.filter(|at| !has_ended(at)).min();
+            problems.extend(first.filter(ends_soon).map(Problem::ExpiresSoon));
         }
         TlsReport { name: name.to_str().into_owned(), chain, verdicts, problems, seen }
     }
 }
 
 impl TlsReport {
-    /// Whether the certificate ends sooner than was asked for.
-    pub(super) fn ends_soon(&self) -> bool {
-        self.problems.iter().any(|problem| matches!(problem, Problem::ExpiresSoon(_)))
+    /// What is wrong for who asked about the expiry, whoever is trusted.
+    pub(super) fn expiry(&self, warn: Option<Duration>) -> Vec<Problem> {
+        let is_asked = |problem: &&Problem| matches!(problem, Problem::ExpiresSoon(_) | Problem::Expired(_));
+        self.problems.iter().filter(|_| warn.is_some()).filter(is_asked).cloned().collect()
     }
 
     /// Whether its key is too short: no store judges the handshake's signature, which a client does.

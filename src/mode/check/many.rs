@@ -54,7 +54,8 @@ pub struct Statistics {
     pub runs: u64,
     /// How often that failed.
     pub failed: u64,
-    stages: Vec<(Stage, Histogram<u64>)>,
+    /// A chain has stages of the same name, one with each proxy.
+    stages: Vec<(Stage, Authority, Histogram<u64>)>,
 }
 
 /// How the times of one stage are spread.
@@ -79,25 +80,34 @@ impl Statistics {
         self.failed += u64::from(report.failure.is_some());
         for stage in report.stages.iter().filter(|stage| stage.status == super::StageStatus::Ok) {
             let Some(took) = stage.took else { continue };
-            let at = match self.stages.iter().position(|(known, _)| *known == stage.stage) {
+            let at = match self
+                .stages
+                .iter()
+                .position(|(known, with, _)| (*known, with) == (stage.stage, &stage.with))
+            {
                 Some(at) => at,
                 None => {
                     // Three digits, from a microsecond up: it grows with what it is given.
                     let Ok(histogram) = Histogram::new(3) else { continue };
-                    self.stages.push((stage.stage, histogram));
+                    self.stages.push((stage.stage, stage.with.clone(), histogram));
                     self.stages.len() - 1
                 }
             };
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             // Ten years, the longest limit there is, fit in.
-            let _fits = self.stages[at].1.record(micros);
+            let _fits = self.stages[at].2.record(micros);
         }
     }
 
-    /// The spread of each stage, in order.
-    pub fn spreads(&self) -> impl Iterator<Item = (Stage, Spread)> {
+    /// Whether there are stages of this name with several, as in a chain.
+    pub fn has_several(&self, stage: Stage) -> bool {
+        self.stages.iter().filter(|(known, ..)| *known == stage).count() > 1
+    }
+
+    /// The spread of each stage, and with whom it is, in order.
+    pub fn spreads(&self) -> impl Iterator<Item = (Stage, &Authority, Spread)> {
         let micros = Duration::from_micros;
-        self.stages.iter().map(move |(stage, times)| {
+        self.stages.iter().map(move |(stage, with, times)| {
             let spread = Spread {
                 min: micros(times.min()),
                 median: micros(times.value_at_quantile(0.5)),
@@ -105,7 +115,7 @@ impl Statistics {
                 max: micros(times.max()),
                 count: times.len(),
             };
-            (*stage, spread)
+            (*stage, with, spread)
         })
     }
 }
@@ -143,7 +153,7 @@ mod tests {
         let micros = Duration::from_micros;
         let spread =
             Spread { min: micros(1), median: micros(50), p95: micros(95), max: micros(100), count: 100 };
-        assert_eq!(spreads, [(Stage::Tcp, spread)]);
+        assert_eq!(spreads, [(Stage::Tcp, &"host:1".parse().expect("a target"), spread)]);
         assert_eq!(statistics.runs, 101);
     }
 }

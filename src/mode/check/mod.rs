@@ -84,23 +84,12 @@ pub struct TlsProbe {
 pub struct Findings {
     /// What the target said by itself: the beginning.
     pub banner: Option<Vec<u8>>,
-    /// How the tunnel ended while the target was expected to say something, if it did.
-    pub ended: Option<Ended>,
     /// What it said before TLS: the protocol, and its first line.
     pub upgraded: Option<(Protocol, Option<String>)>,
     /// TLS, as far as it got.
     pub tls: Option<TlsReport>,
     /// Its answer to a request.
     pub http: Option<Answer>,
-}
-
-/// How a tunnel ended by itself, without a byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was closed.
-    Closed,
-    /// It was reset.
-    Reset,
 }
 
 /// The whole ladder for one target.
@@ -134,9 +123,18 @@ pub enum CheckError {
     /// The proxy said that there is a tunnel, and then sent a page of its own.
     #[error("a page instead of the target")]
     Page(Vec<u8>),
-    /// The tunnel broke behind the TLS handshake.
+    /// The tunnel broke: behind the TLS handshake, or while the target was listened to.
     #[error("the tunnel broke")]
-    Cut(#[source] std::io::Error),
+    Cut {
+        /// The last stage that had been climbed.
+        stage: Stage,
+        /// How it broke.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The tunnel was closed before the target had said anything by itself.
+    #[error("the tunnel was closed at once")]
+    Closed,
     /// The target does not go over to TLS.
     #[error(transparent)]
     Starttls(#[from] StarttlsError),
@@ -196,9 +194,9 @@ impl CheckError {
         Some(match self {
             Self::Route(_) => return None,
             Self::Tunnel(error) => error.stage,
-            Self::Page(_) => Stage::Connect,
-            Self::Cut(_) | Self::Starttls(_) | Self::Handshake { .. } => Stage::Tls,
-            Self::Slow { stage, .. } | Self::Untrusted { stage, .. } => *stage,
+            Self::Page(_) | Self::Closed => Stage::Connect,
+            Self::Starttls(_) | Self::Handshake { .. } => Stage::Tls,
+            Self::Cut { stage, .. } | Self::Slow { stage, .. } | Self::Untrusted { stage, .. } => *stage,
             Self::Http(_) => Stage::Http,
         })
     }
@@ -238,18 +236,21 @@ pub async fn run(job: &Check, target: &Authority) -> Report {
         failure,
     };
     if report.failure.is_none() {
-        report.failure = proxy_ends_soon(&mut report.stages);
+        report.failure = proxy_ends_soon(&mut report.stages, job.warn_expiry);
     }
     report
 }
 
 /// A proxy's certificate that ends too soon is no reason to stop, as the way is open yet: it fails
 /// a check that went well otherwise.
-fn proxy_ends_soon(stages: &mut [StageReport]) -> Option<CheckError> {
-    let stage = stages.iter_mut().find(|stage| stage.tls.as_ref().is_some_and(TlsReport::ends_soon))?;
-    stage.status = StageStatus::Failed;
-    let problems = stage.tls.as_ref().map(|tls| tls.problems.clone()).unwrap_or_default();
-    Some(CheckError::Untrusted { stage: stage.stage, with: stage.with.clone(), problems })
+fn proxy_ends_soon(stages: &mut [StageReport], warn: Option<Duration>) -> Option<CheckError> {
+    stages.iter_mut().find_map(|stage| {
+        let problems = stage.tls.as_ref()?.expiry(warn);
+        (!problems.is_empty()).then(|| {
+            stage.status = StageStatus::Failed;
+            CheckError::Untrusted { stage: stage.stage, with: stage.with.clone(), problems }
+        })
+    })
 }
 
 async fn walk(

@@ -429,6 +429,22 @@ fn config_shows_what_is_in_force_and_where_it_comes_from() {
 }
 
 #[test]
+fn config_tells_no_login_of_a_script_and_takes_no_proxy_for_one() {
+    for (text, words, variable) in [
+        ("", &["config"][..], "http://alice:secret-1188@127.0.0.1:1"),
+        ("pac = \"http://me:secret-1188@wpad/x\"", &["config"], ""),
+        ("", &["config", "--pac", "http://me:secret-1188@wpad/x"], ""),
+    ] {
+        let (mut cmd, _folder) = with(text, words);
+        let shown = finish(cmd.env("https_proxy", variable), b"", LIMIT).exits(0).text();
+        assert!(!shown.contains("secret-1188"), "{shown}");
+        let pac = if variable.is_empty() { "pac = \"http://***@wpad/x\"" } else { "# pac" };
+        let line = shown.lines().find(|line| line.starts_with(pac)).expect(&shown);
+        assert!(variable.is_empty() || line.ends_with("# not asked: https_proxy"), "{line}");
+    }
+}
+
+#[test]
 fn what_config_shows_is_a_configuration_file() {
     let plain = |text: &str| -> Vec<String> {
         let (mut cmd, _folder) = with(text, &["config"]);

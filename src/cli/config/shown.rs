@@ -10,6 +10,7 @@ use super::table::Kind;
 use super::{Config, Origin, SETTINGS, Standing, option};
 use crate::cli::report::json_line;
 use crate::cli::settings::Variables;
+use crate::route::env::PROXY_VARIABLES;
 
 /// Where the comments begin.
 const COMMENT: usize = 44;
@@ -61,6 +62,7 @@ impl Config {
                     }
                     Some(_) | None => "true".into(),
                 }),
+                Origin::Variable(variable) if is_a_proxys(standing, variable) => None,
                 // The variable has what the command would print: the password.
                 Origin::Variable(_) if standing.setting.kind == Kind::Command => Some(quoted("***")),
                 Origin::Variable(variable) => Some(shown(standing.setting.kind, variables(variable))),
@@ -76,6 +78,9 @@ impl Config {
             };
             let from = match (standing.origin, standing.entry) {
                 (Origin::Flag, _) => format!("--{name}"),
+                (Origin::Variable(variable), _) if is_a_proxys(standing, variable) => {
+                    format!("not asked: {variable}")
+                }
                 (Origin::Variable(variable), _) => variable.to_owned(),
                 (Origin::File { profile: Some(profile) }, Some(entry)) => {
                     format!("profile {profile} of {}", entry.place.line())
@@ -85,7 +90,8 @@ impl Config {
             };
             match value {
                 Some(value) => say(&format!("{name} = {value}"), &from),
-                None => say(&format!("# {name}"), "not set"),
+                None if standing.origin == Origin::Default => say(&format!("# {name}"), "not set"),
+                None => say(&format!("# {name}"), &from),
             }
         }
         let forwards = self.filed(standings).forwards;
@@ -98,6 +104,11 @@ impl Config {
         }
         page
     }
+}
+
+/// Whether a variable beats the setting and has no value for it: who names a proxy asks no script.
+fn is_a_proxys(standing: &Standing<'_>, variable: &str) -> bool {
+    standing.setting.kind != Kind::Proxy && PROXY_VARIABLES.contains(&variable)
 }
 
 /// One value, or an array.

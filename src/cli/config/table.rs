@@ -161,10 +161,15 @@ impl Kind {
                 }
                 None => value.to_owned(),
             },
+            // A URL of a script takes no login, and is shown before that is told.
+            Self::File => match (value.split_once("://"), value.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, place))) => format!("{scheme}://***@{place}"),
+                _ => value.to_owned(),
+            },
             // Other fields may hold tokens too.
             Self::Header => before(':').unwrap_or_else(|| "***".into()),
             Self::User => before(':').unwrap_or_else(|| value.to_owned()),
-            Self::Flag | Self::Word | Self::File | Self::Command => value.to_owned(),
+            Self::Flag | Self::Word | Self::Command => value.to_owned(),
         }
     }
 }
@@ -241,6 +246,8 @@ mod tests {
             (Kind::Proxy, "socks5://a@p:1", "socks5://a@p:1"),
             (Kind::Proxy, "http://a:secret", "(not a proxy)"),
             (Kind::Proxy, "direct", "direct"),
+            (Kind::File, "http://a:secret@wpad/x", "http://***@wpad/x"),
+            (Kind::File, "a@b", "a@b"),
             (Kind::Header, "Proxy-Authorization: Basic c2VjcmV0", "Proxy-Authorization:***"),
             (Kind::Header, "secret", "***"),
             (Kind::User, "a:secret", "a:***"),

@@ -135,7 +135,9 @@ impl Classified for RouteError {
         match *self {
             #[cfg(feature = "pac")]
             Self::Pac(ref failure) => match &failure.cause {
-                PacCause::Slow(_) | PacCause::Script(PacError::TooSlow) => Kind::Timeout,
+                PacCause::SlowServer(_) | PacCause::Slow(_) | PacCause::Script(PacError::TooSlow) => {
+                    Kind::Timeout
+                }
                 PacCause::Thread(_) | PacCause::Script(PacError::Engine(_)) => Kind::Local,
                 PacCause::Read(_)
                 | PacCause::Fetch(_)
@@ -144,6 +146,7 @@ impl Classified for RouteError {
                     | PacError::Script(_)
                     | PacError::NoFunction
                     | PacError::NoText(_)
+                    | PacError::LongAnswer(_)
                     | PacError::NoWay(_),
                 ) => Kind::Usage,
             },

@@ -453,6 +453,29 @@ fn a_script_that_means_no_good_is_stopped_and_told() {
 }
 
 #[test]
+fn no_login_in_a_scripts_answer_is_told() {
+    let proxy = Origin::echoing_proxy();
+    let place = proxy.target();
+    for answer in [
+        format!("http://alice:hunter2@{place}"),
+        format!("alice:hunter2@{place}; PROXY {place}"),
+        "HTTP://alice:hunter2@h DIRECT".into(),
+        "PROXY alice:hun;hunter2@h".into(),
+    ] {
+        for words in [&["connect", "-v"][..], &["check", "--no-tls", "--explain"], &["check", "--json"]] {
+            let pac = answering(&answer);
+            let mut cmd = command(words[0], &pac, &words[1..]);
+            let finished = finish(cmd.arg("host:22"), b"", LIMIT);
+            let told = finished.text() + &finished.stderr;
+            assert!(!told.contains("hunter2") && told.contains("redacted"), "{answer}: {told}");
+        }
+    }
+    let moved = "HTTP/1.1 302 Found\r\nLocation: http://me:hunter2@x/y\r\nContent-Length: 0\r\n\r\n";
+    let finished = fetching(&web(moved.into()), &[]).fails(2).says("sends to http://[redacted]@x/y");
+    assert!(!finished.stderr.contains("hunter2"), "{}", finished.stderr);
+}
+
+#[test]
 fn a_megabyte_is_run_and_a_byte_more_is_not() {
     let target = Origin::echo();
     let mut script = saying("DIRECT");

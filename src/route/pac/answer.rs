@@ -13,26 +13,71 @@ pub struct Entry {
 
 /// Reads an answer. Nothing at all means the same as DIRECT.
 pub(super) fn entries(answer: &str) -> Vec<Entry> {
-    let entries: Vec<_> =
-        answer.split(';').map(str::trim).filter(|entry| !entry.is_empty()).map(entry).collect();
+    let mut parts: Vec<String> = Vec::new();
+    for part in answer.split(';') {
+        match parts.last_mut() {
+            // What no kind begins may be the rest of a password that has a semicolon in it.
+            Some(before) if kind(part).is_none() => {
+                before.push(';');
+                before.push_str(part);
+            }
+            Some(_) | None => parts.push(part.to_owned()),
+        }
+    }
+    let mut entries = Vec::new();
+    for part in &parts {
+        match redacted(part.trim()) {
+            // A script has no say in credentials.
+            Some(text) => entries.push(Entry { text, route: Err(ProxyUriError::Userinfo) }),
+            None => entries.extend(part.split(';').map(str::trim).filter(|e| !e.is_empty()).map(entry)),
+        }
+    }
     if entries.is_empty() { vec![entry("DIRECT")] } else { entries }
 }
 
-fn entry(text: &str) -> Entry {
-    let (kind, place) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let place = place.trim();
-    // A script has no say in credentials.
-    if let Some((_, place)) = place.rsplit_once('@') {
-        return Entry { text: format!("{kind} [redacted]@{place}"), route: Err(ProxyUriError::Userinfo) };
-    }
-    let scheme = match kind.to_ascii_uppercase().as_str() {
-        "DIRECT" if place.is_empty() => return Entry { text: text.to_owned(), route: Ok(Route::Direct) },
-        "PROXY" | "HTTP" => "http",
-        "HTTPS" => "https",
+/// The text without a name and password, if there may be one: all up to the last `@`, but for a kind
+/// or a scheme before it.
+fn redacted(text: &str) -> Option<String> {
+    let (userinfo, place) = text.rsplit_once('@')?;
+    let is_scheme = |scheme: &str| scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+    let before = match (kind(userinfo), userinfo.split_once("://")) {
+        (Some(_), _) => format!("{} ", userinfo.split_whitespace().next().unwrap_or_default()),
+        (None, Some((scheme, _))) if is_scheme(scheme) => format!("{scheme}://"),
+        (None, _) => String::new(),
+    };
+    Some(format!("{before}[redacted]@{place}"))
+}
+
+/// What the first word of an entry means.
+enum Kind {
+    Direct,
+    /// A proxy's URI has this scheme.
+    Proxy(&'static str),
+}
+
+fn kind(entry: &str) -> Option<Kind> {
+    Some(match entry.split_whitespace().next()?.to_ascii_uppercase().as_str() {
+        "DIRECT" => Kind::Direct,
+        "PROXY" | "HTTP" => Kind::Proxy("http"),
+        "HTTPS" => Kind::Proxy("https"),
         // Browsers mean version 4 by it. A name is left to the proxy: it knows more names than we.
-        "SOCKS" | "SOCKS4" => "socks4a",
-        "SOCKS5" => "socks5h",
-        _ => return Entry { text: text.to_owned(), route: Err(ProxyUriError::Scheme(kind.to_owned())) },
+        "SOCKS" | "SOCKS4" => Kind::Proxy("socks4a"),
+        "SOCKS5" => Kind::Proxy("socks5h"),
+        _ => return None,
+    })
+}
+
+fn entry(text: &str) -> Entry {
+    let (word, place) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let place = place.trim();
+    let scheme = match kind(text) {
+        Some(Kind::Direct) if place.is_empty() => {
+            return Entry { text: text.to_owned(), route: Ok(Route::Direct) };
+        }
+        Some(Kind::Proxy(scheme)) => scheme,
+        Some(Kind::Direct) | None => {
+            return Entry { text: text.to_owned(), route: Err(ProxyUriError::Scheme(word.to_owned())) };
+        }
     };
     let route = format!("{scheme}://{place}").parse::<ProxyUri>().map(|proxy| Route::Via(vec![proxy]));
     Entry { text: text.to_owned(), route }
@@ -87,11 +132,33 @@ mod tests {
 
     #[test]
     fn a_name_and_password_are_not_kept() {
-        assert_eq!(entries("PROXY me:secret@a:1")[0].text, "PROXY [redacted]@a:1");
-        assert_eq!(entries("QUIC me:secret@a:1")[0].text, "QUIC [redacted]@a:1");
+        for (answer, texts) in [
+            ("PROXY me:secret@a:1", "PROXY [redacted]@a:1"),
+            ("QUIC me:secret@a:1", "[redacted]@a:1"),
+            ("http://me:secret@a:1", "http://[redacted]@a:1"),
+            ("me:secret@a:1; PROXY b:1", "[redacted]@a:1 | PROXY b:1"),
+            ("HTTP://me:secret@a DIRECT", "HTTP://[redacted]@a DIRECT"),
+            ("PROXY http://me:secret@a", "PROXY [redacted]@a"),
+            ("PROXY b:1; PROXY me:sec;ret@a; DIRECT", "PROXY b:1 | PROXY [redacted]@a | DIRECT"),
+            ("PROXY me:sec@ret@a; ;b", "PROXY [redacted]@a; ;b"),
+            ("me:s://ecret@a", "[redacted]@a"),
+        ] {
+            let all: Vec<_> = entries(answer).into_iter().map(|entry| entry.text).collect();
+            assert_eq!(all.join(" | "), texts, "{answer}");
+        }
     }
 
     proptest! {
+        #[test]
+        fn whatever_stands_around_a_password_it_is_not_kept(
+            before in "(PROXY |http://|x |; ?|PROXY a:1; ?)?", user in "[a-z;:/ ]{0,6}", after in "[a-z:;@ ]{0,6}",
+        ) {
+            let answer = format!("{before}{user}:S3CRET@{after}");
+            for entry in entries(&answer) {
+                prop_assert!(!entry.text.contains("S3CRET"), "{answer}: {}", entry.text);
+            }
+        }
+
         #[test]
         fn every_answer_is_a_list_with_something_in_it(answer in "\\PC{0,60}") {
             prop_assert!(!entries(&answer).is_empty());

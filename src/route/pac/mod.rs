@@ -21,6 +21,7 @@ use rquickjs::context::intrinsic;
 use rquickjs::function::Rest;
 use rquickjs::{
     CatchResultExt as _, CaughtError, Coerced, Context, Ctx, Function, IntoJs as _, Object, Runtime, Value,
+    context::EvalOptions,
 };
 
 pub use answer::Entry;
@@ -82,6 +83,9 @@ pub enum PacError {
     /// The answer is no text.
     #[error("FindProxyForURL returned {0}, not a text")]
     NoText(String),
+    /// The answer is longer than any list of proxies: this many bytes.
+    #[error("FindProxyForURL returned {0} bytes, and no more than {MAX_ANSWER} are read")]
+    LongAnswer(usize),
     /// The answer names no proxy that can be used. The text is the script's: not escaped.
     #[error("FindProxyForURL returned {0:?}, and none of that can be used")]
     NoWay(String),
@@ -108,7 +112,8 @@ impl Engine {
     /// # Errors
     /// [`PacError`].
     pub fn new(script: &str, world: Rc<dyn World>) -> Result<Self, PacError> {
-        if script.len() > MAX_SCRIPT {
+        // In characters: what was Latin-1 has more bytes by now than it came in.
+        if script.chars().count() > MAX_SCRIPT {
             return Err(PacError::TooLarge);
         }
         let refused = |error: rquickjs::Error| PacError::Engine(error.to_string());
@@ -122,7 +127,7 @@ impl Engine {
         budget.renew();
         context.with(|ctx| {
             define(&ctx, &budget).map_err(refused)?;
-            ctx.eval::<(), _>(script).catch(&ctx).map_err(|error| budget.blame(&error))?;
+            run(&ctx, script).catch(&ctx).map_err(|error| budget.blame(&error))?;
             find_proxy(&ctx).map(drop)
         })?;
         Ok(Self { context, budget })
@@ -148,11 +153,11 @@ impl Engine {
             let text = answer.into_string().ok_or_else(|| PacError::NoText(kind.to_owned()))?;
             text.to_string().map_err(|error| PacError::Script(error.to_string()))
         })?;
-        let mut end = text.len().min(MAX_ANSWER);
-        while !text.is_char_boundary(end) {
-            end -= 1;
+        // A part of it could name another proxy than the whole.
+        if text.len() > MAX_ANSWER {
+            return Err(PacError::LongAnswer(text.len()));
         }
-        let answer = answer::entries(&text[..end]);
+        let answer = answer::entries(&text);
         let routes: Vec<_> = answer.iter().filter_map(|entry| entry.route.clone().ok()).collect();
         if routes.is_empty() {
             let entries: Vec<_> = answer.into_iter().map(|entry| entry.text).collect();
@@ -172,6 +177,13 @@ type Globals = (
     intrinsic::Json,
     intrinsic::MapSet,
 );
+
+/// Not in strict mode: scripts have variables that are declared nowhere.
+fn run<'js>(ctx: &Ctx<'js>, script: &str) -> rquickjs::Result<()> {
+    let mut options = EvalOptions::default();
+    options.strict = false;
+    ctx.eval_with_options(script, options)
+}
 
 /// No path and no query: a tunnel has none, and a script has no business with them.
 fn url(target: &Authority) -> String {
@@ -240,10 +252,12 @@ impl Budget {
                 let name: Option<String> = exception.as_object().get("name").ok();
                 let message = exception.message().unwrap_or_default();
                 let stack = exception.stack().unwrap_or_default();
+                // The engine has one name for all texts: the lines of the helpers are not the script's.
+                let is_helper = |frame: &&str| IN_JAVASCRIPT.iter().any(|name| frame.contains(name));
                 let line = stack
-                    .split("eval_script:")
-                    .nth(1)
-                    .and_then(|behind| behind.split([':', ')', '\n']).next());
+                    .lines()
+                    .filter(|frame| !is_helper(frame))
+                    .find_map(|frame| frame.split_once("eval_script:")?.1.split([':', ')']).next());
                 let place = line.map(|line| format!("line {}: ", line.trim())).unwrap_or_default();
                 format!("{place}{}: {message}", name.as_deref().unwrap_or("Error"))
             }
@@ -272,14 +286,16 @@ type OfTime = fn(&[&str], &times::Moment) -> bool;
 /// One that may ask for names.
 type OfNames<T> = fn(&Budget, &Words) -> T;
 
+/// How the helpers that are written in JavaScript stand in a stack.
+const IN_JAVASCRIPT: [&str; 3] = ["at shExpMatch (", "at convert_addr (", "at isInNet ("];
+
 /// The functions of the Netscape proxy auto-config format, and Microsoft's for IPv6 (`…Ex`).
-fn define(ctx: &Ctx<'_>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
+fn define<'js>(ctx: &Ctx<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
     let globals = ctx.globals();
-    let plain: [(&str, OfWords); 4] = [
+    let plain: [(&str, OfWords); 3] = [
         ("isPlainHostName", |w| hosts::is_plain(w.at(0))),
         ("dnsDomainIs", |w| hosts::is_in_domain(w.at(0), w.at(1))),
         ("localHostOrDomainIs", |w| hosts::is_local_or(w.at(0), w.at(1))),
-        ("shExpMatch", |w| hosts::matches(w.at(0), w.at(1))),
     ];
     for (name, function) in plain {
         globals.set(name, Function::new(ctx.clone(), move |args: Args| function(&Words::of(args)))?)?;
@@ -301,18 +317,21 @@ fn define(ctx: &Ctx<'_>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
     }
     let number = |args: Args| hosts::levels(Words::of(args).at(0));
     globals.set("dnsDomainLevels", Function::new(ctx.clone(), number)?)?;
-    let number = |args: Args| hosts::convert(Words::of(args).at(0));
-    globals.set("convert_addr", Function::new(ctx.clone(), number)?)?;
     let alert = |args: Args| tracing::debug!("the PAC script says {:?}", Words::of(args).at(0));
     globals.set("alert", Function::new(ctx.clone(), alert)?)?;
-    define_lookups(ctx, &globals, budget)
+    let sorted = |ctx: Ctx<'js>, args: Args| match hosts::sorted(Words::of(args).at(0)) {
+        Some(list) => list.into_js(&ctx),
+        None => Ok(Value::new_bool(ctx, false)),
+    };
+    globals.set("sortIpAddressList", Function::new(ctx.clone(), sorted)?)?;
+    define_lookups(ctx, &globals, budget)?;
+    run(ctx, include_str!("helpers.js"))
 }
 
 fn define_lookups<'js>(ctx: &Ctx<'js>, globals: &Object<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
-    let tests: [(&str, OfNames<bool>); 4] = [
+    let tests: [(&str, OfNames<bool>); 3] = [
         ("isResolvable", |b, w| b.resolve_v4(w.at(0)).is_some()),
         ("isResolvableEx", |b, w| !b.resolve(w.at(0)).is_empty()),
-        ("isInNet", |b, w| hosts::is_in_net(b.resolve_v4(w.at(0)), w.at(1), w.at(2))),
         ("isInNetEx", |b, w| hosts::is_in_prefix(&b.resolve(w.at(0)), w.at(1))),
     ];
     for (name, function) in tests {

@@ -86,6 +86,9 @@ fn every_helper_is_there() {
         ("timeRange(5, 6, 'GMT')", "false"),
         ("convert_addr('0.0.1.1')", "257"),
         ("alert('x')", "undefined"),
+        ("sortIpAddressList('10.0.0.2;::1;10.0.0.1')", "::1; 10.0.0.1; 10.0.0.2"),
+        ("sortIpAddressList('x')", "false"),
+        ("getClientVersion()", "1.0"),
         (
             "[typeof require, typeof console, typeof fetch, typeof setTimeout, typeof process, typeof std].every(function (t) { return t === 'undefined'; })",
             "true",
@@ -95,6 +98,68 @@ fn every_helper_is_there() {
     ] {
         assert!(value(expression).starts_with(expected), "{expression}: {}", value(expression));
     }
+}
+
+#[test]
+fn the_language_is_that_of_browsers_and_not_its_strict_mode() {
+    let script = include_str!("../../../tests/fixtures/pac/sloppy.pac");
+    assert_eq!(answer(script, "inside.example:22").as_deref(), Ok("PROXY inside:8"));
+    assert_eq!(answer(script, "outside.example:22").as_deref(), Ok("PROXY outside:8"));
+    // Whose mistake it is, is told in the script's lines.
+    let error = answer("function FindProxyForURL(u, host) {\n return shExpMatch(host, '('); }", "host:1");
+    assert!(matches!(&error, Err(PacError::Script(text)) if text.starts_with("line 2: Syntax")), "{error:?}");
+}
+
+#[test]
+fn patterns_are_what_browsers_make_of_them() {
+    for (text, pattern, matched) in [
+        ("http://home.example.com/people/ari/index.html", "*/ari/*", true),
+        ("http://home.example.com/people/montulli/index.html", "*/ari/*", false),
+        ("host", "h?st", true),
+        ("host", "h?t", false),
+        ("host.example", "*.example", true),
+        ("host.exampleX", "*.example", false),
+        ("axb", "a.b", false),
+        ("", "*", true),
+        ("x", "", false),
+        ("host7.example", "host[0-9].example", true),
+        ("a.bar.com", "(*.foo.com|*.bar.com)", true),
+        ("a.foo.com", "*.foo.com|*.bar.com", true),
+        ("a.baz.com", "*.foo.com|*.bar.com", false),
+    ] {
+        assert_eq!(
+            value(&format!("shExpMatch('{text}', '{pattern}')")),
+            matched.to_string(),
+            "{text} {pattern}"
+        );
+    }
+}
+
+#[test]
+fn addresses_are_read_as_loosely_as_in_browsers() {
+    for (expression, expected) in [
+        ("convert_addr('104.16.41.2')", "1745889538"),
+        ("convert_addr('255.0.0.1')", "-16777215"),
+        ("convert_addr('10.1')", "167837696"),
+        ("convert_addr('x')", "0"),
+        ("isInNet('10.1.2.3', '010.0.0.0', '255.000.000.000')", "true"),
+        ("isInNet('10.1.2.3', '10', '255')", "true"),
+        ("isInNet('11.1.2.3', '10.0.0.0', '255.0.0.0')", "false"),
+        ("isInNet('10.1.2.300', '10.0.0.0', '255.0.0.0')", "false"),
+        ("isInNet(null, '0.0.0.0', '0.0.0.0')", "false"),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+}
+
+#[test]
+fn an_answer_is_read_whole_or_not_at_all() {
+    let script = |padding: usize| {
+        format!("function FindProxyForURL() {{ return ';'.repeat({padding}) + 'PROXY a:8080'; }}")
+    };
+    let most = MAX_ANSWER - "PROXY a:8080".len();
+    assert_eq!(answer(&script(most), "host:1").as_deref(), Ok("PROXY a:8080"));
+    assert_eq!(answer(&script(most + 1), "host:1"), Err(PacError::LongAnswer(MAX_ANSWER + 1)));
 }
 
 #[test]
@@ -181,6 +246,7 @@ fn a_script_that_wants_all_memory_or_stack_is_stopped() {
         "var s = 'x'; for (;;) s += s;",
         "(function f() { return f() + 1; })();",
         "eval('(' .repeat(1000000));",
+        "shExpMatch('a'.repeat(2e6), '*' + 'a'.repeat(1e6) + 'b'); shExpMatch('a'.repeat(3e7), '*a*a*a*b'); throw 1;",
         "/(a+)+$/.test('a'.repeat(50) + 'b'.repeat(1000000)); throw 1;",
     ] {
         let script = format!("function FindProxyForURL() {{ {greedy} }}");

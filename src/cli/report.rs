@@ -303,6 +303,9 @@ pub(super) fn config(error: &ConfigError) -> Told {
         | Why::Together { .. }
         | Why::Exposed { .. }
         | Why::Writable { .. }
+        | Why::Foreign { .. }
+        | Why::NoSpecs { .. }
+        | Why::Folder { .. }
         | Why::ForwardName { .. } => told,
     }
 }

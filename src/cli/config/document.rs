@@ -88,6 +88,8 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     /// What group and others may do with the file.
     others: u32,
+    /// Whether its owner is neither us nor root.
+    is_foreign: bool,
     home: Option<PathBuf>,
 }
 
@@ -96,7 +98,12 @@ type Lines<'a, 'i> = Vec<(&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<De
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str, others: u32, home: Option<PathBuf>) -> Self {
-        Self { file, name: file.display().to_string().into(), text, others, home }
+        Self { file, name: file.display().to_string().into(), text, others, is_foreign: false, home }
+    }
+
+    /// Whose file it is.
+    pub(super) fn foreign(self, is_foreign: bool) -> Self {
+        Self { is_foreign, ..self }
     }
 
     /// Reads the whole.
@@ -162,9 +169,12 @@ impl<'a> Reader<'a> {
             if kind == Kind::Command && self.others & 0o022 != 0 {
                 return Err(self.error(span.clone(), Why::Writable { key, mode: self.others }));
             }
+            if kind == Kind::Command && self.is_foreign {
+                return Err(self.error(span.clone(), Why::Foreign { key }));
+            }
         }
-        let path = |word| if kind == Kind::File { self.path(word) } else { word };
-        Ok(Value::Words(words.into_iter().map(|(word, _)| path(word)).collect()))
+        let path = |(word, span)| if kind == Kind::File { self.path(key, word, span) } else { Ok(word) };
+        words.into_iter().map(path).collect::<Result<_, _>>().map(Value::Words)
     }
 
     /// A string or a number; an array of them where several are welcome.
@@ -181,6 +191,10 @@ impl<'a> Reader<'a> {
                 Some(number) => Ok((number, value.span())),
                 None => Err(self.wants(key, "a number that is not as large", value)),
             },
+            // 1.1 is a version, and as it is written.
+            DeValue::Float(_) if key == "proxy-http-version" => {
+                Ok((self.text[value.span()].to_owned(), value.span()))
+            }
             DeValue::Float(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
@@ -203,13 +217,17 @@ impl<'a> Reader<'a> {
             return Err(self.error(span, Why::ForwardName { name }));
         }
         let words = self.words(&name, true, value)?;
+        if words.is_empty() {
+            return Err(self.error(value.span(), Why::NoSpecs { key: name }));
+        }
         let spec = |(word, span): &(String, Range<usize>)| {
             let spec = words::spec(word);
             let mut spec = spec.map_err(|why| {
                 self.error(span.clone(), Why::Value { key: name.clone(), word: word.clone(), why })
             })?;
             if let Place::Unix(path) = &mut spec.place {
-                *path = PathBuf::from(self.path(path.to_string_lossy().into_owned()));
+                let word = path.to_string_lossy().into_owned();
+                *path = PathBuf::from(self.path(&name, word, span.clone())?);
             }
             Ok(spec)
         };
@@ -219,15 +237,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Relative to the folder of the file; `~/` is the home. A URL stays one.
-    fn path(&self, word: String) -> String {
+    fn path(&self, key: &str, word: String, span: Range<usize>) -> Result<String, ConfigError> {
         if word.is_empty() || word.contains("://") {
-            return word;
+            return Ok(word);
         }
         let path = match (word.strip_prefix("~/"), &self.home) {
             (Some(rest), Some(home)) => home.join(rest),
             _ => self.file.parent().map_or_else(|| PathBuf::from(&word), |folder| folder.join(&word)),
         };
-        path.to_str().map_or(word, str::to_owned)
+        // Elsewhere it would be another file.
+        path.to_str().map(str::to_owned).ok_or_else(|| self.error(span, Why::Folder { key: key.into() }))
     }
 
     fn table<'v, 'i>(
@@ -254,10 +273,11 @@ impl<'a> Reader<'a> {
         }
         let before = &self.text[..at];
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = before[line_start..].trim_start_matches('\u{feff}');
         Location {
             file: Arc::clone(&self.name),
             line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            column: line.chars().count() + 1,
         }
     }
 }
@@ -283,6 +303,8 @@ fn near(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -300,6 +322,7 @@ mod tests {
             ("\n  conect-timeout = 1", "/etc/w.toml:2:3: conect-timeout: no such setting"),
             ("netrc = \"yes\"", "/etc/w.toml:1:9: netrc: true or false is wanted"),
             ("[profiles.'ü']\nspare = 1.5", "/etc/w.toml:2:9: spare: a string is wanted"),
+            ("\u{feff}zz = 1", "/etc/w.toml:1:1: zz: no such"),
             ("'ü' = 1", "/etc/w.toml:1:1: ü: no such setting"),
             ("color = 'ü' 1", "/etc/w.toml:1:13: "),
             ("proxy = [\"p:1\", 2, true]", "/etc/w.toml:1:20: proxy: a string or an array"),
@@ -310,6 +333,7 @@ mod tests {
             ("[profiles]\na = 1", "/etc/w.toml:2:5: a: a table is wanted"),
             ("[profiles.a.profiles.b]", "/etc/w.toml:1:13: profiles: no such setting"),
             ("[forwards]\ndb = \"x:h:1\"", "/etc/w.toml:2:6: db: \"x:h:1\": \"x\" is not a port"),
+            ("[forwards]\ndb = []", "/etc/w.toml:2:6: db: an empty list"),
             ("[forwards]\n\"a:b\" = \"1:h:1\"", "/etc/w.toml:2:1: a:b: a name of a forward"),
         ] {
             let error = read(text, 0).expect_err(text);
@@ -356,6 +380,9 @@ mod tests {
         for others in [0o020, 0o002, 0o066] {
             assert!(read(text, others).expect_err(text).contains("chmod"), "{others:o}");
         }
+        let foreign = |text| Reader::new(Path::new("/etc/w.toml"), text, 0, None).foreign(true).document();
+        assert!(foreign(text).expect_err(text).to_string().ends_with("chown"));
+        assert!(foreign("proxy = \"p:1\"").is_ok(), "what it says is no more than a wish");
     }
 
     #[test]
@@ -370,6 +397,12 @@ mod tests {
         assert_eq!(words("cacert = \"http://a/b\""), ["http://a/b"]);
         assert_eq!(words("user-agent = \"a/b\""), ["a/b"], "no path");
         assert_eq!(words("spare = 0x10"), ["16"]);
+        assert_eq!(words("proxy-http-version = 1.1"), ["1.1"]);
+        let folder = Path::new(std::ffi::OsStr::from_bytes(b"/\xff/w.toml"));
+        let beside = |text| Reader::new(folder, text, 0, None).document().map(drop);
+        let error = beside("pac = \"x.pac\"").expect_err("there is no word for it").to_string();
+        assert!(error.contains(":1:7: pac: a relative path"), "{error}");
+        assert!(beside("pac = \"/x.pac\"").is_ok() && beside("[forwards]\na = \"unix:s:h:1\"").is_err());
         let forwards = read("[forwards]\na = \"unix:s:h:1\"", 0).expect("a file").top.forwards;
         assert_eq!(forwards[0].specs[0].place, Place::Unix("/etc/s".into()));
     }

@@ -60,6 +60,12 @@ pub(super) enum Why {
     Exposed { key: &'static str, mode: u32 },
     #[error("{key}: group or others can write the file ({mode:03o}), and so have anything run: chmod go-w")]
     Writable { key: &'static str, mode: u32 },
+    #[error("{key}: the file is somebody else's, who could so have anything run: chown")]
+    Foreign { key: &'static str },
+    #[error("{key}: a relative path, and the name of the folder that it is relative to is not UTF-8")]
+    Folder { key: String },
+    #[error("{key}: an empty list: it is one SPEC or several")]
+    NoSpecs { key: String },
     #[error("{name}: a name of a forward is not empty, has no colon, and does not begin with -")]
     ForwardName { name: String },
     #[error("{name}: {file} has no such profile")]
@@ -181,7 +187,10 @@ impl Config {
 
     /// What of the file counts, for those who tell of it.
     pub(super) fn filed(&self, standings: &[Standing<'_>]) -> Filed {
-        let place = |standing: &Standing<'_>| Some((standing.setting.name, standing.entry?.place.clone()));
+        let place = |standing: &Standing<'_>| {
+            let of_profile = matches!(standing.origin, Origin::File { profile: Some(_) });
+            Some((standing.setting.name, Filing { place: standing.entry?.place.clone(), of_profile }))
+        };
         let mut forwards: Vec<NamedForward> = Vec::new();
         for (_, section) in self.layers() {
             let is_new = |forward: &&NamedForward| forwards.iter().all(|known| known.name != forward.name);
@@ -249,19 +258,35 @@ enum Origin<'a> {
     Default,
 }
 
+#[derive(Clone, Debug)]
+struct Filing {
+    place: Location,
+    /// Whether it stands in the profile.
+    of_profile: bool,
+}
+
 /// What the file had a say in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filed {
     /// The file.
     pub(super) file: Option<String>,
-    places: Vec<(&'static str, Location)>,
+    places: Vec<(&'static str, Filing)>,
     pub(super) forwards: Vec<NamedForward>,
 }
 
 impl Filed {
     /// Where the value of a setting stands, if the file decides it.
     pub(super) fn place(&self, name: &str) -> Option<&Location> {
-        self.places.iter().find(|(known, _)| *known == name).map(|(_, place)| place)
+        self.filing(name).map(|filing| &filing.place)
+    }
+
+    /// Whether it is the profile that decides it.
+    pub(super) fn is_of_profile(&self, name: &str) -> bool {
+        self.filing(name).is_some_and(|filing| filing.of_profile)
+    }
+
+    fn filing(&self, name: &str) -> Option<&Filing> {
+        self.places.iter().find(|(known, _)| *known == name).map(|(_, filing)| filing)
     }
 
     /// The same, where something else has been put in the place of that setting.
@@ -303,7 +328,11 @@ fn refusal(error: &clap::Error) -> String {
         return why.to_string();
     }
     match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(known)) => format!("it is one of {}", known.join(", ")),
+        Some(ContextValue::Strings(known)) if !known.is_empty() => {
+            format!("it is one of {}", known.join(", "))
+        }
+        // What has no list of values is only refused if it has none itself.
+        Some(_) if error.kind() == ErrorKind::InvalidValue => "it is empty".to_owned(),
         _ => sentence(error),
     }
 }
@@ -345,9 +374,10 @@ fn read(file: &Path, must_exist: bool, variables: Variables<'_>) -> Result<Optio
         Err(error) if !must_exist && is_absent(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let others = opened.others;
+    let (others, is_foreign) = (opened.others, opened.is_foreign);
     let text = opened.text().map_err(failed)?;
-    Reader::new(file, &text, others, variables("HOME").map(PathBuf::from)).document().map(Some)
+    let reader = Reader::new(file, &text, others, variables("HOME").map(PathBuf::from));
+    reader.foreign(is_foreign).document().map(Some)
 }
 
 /// The place of a profile in the document.

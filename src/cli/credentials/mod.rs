@@ -60,8 +60,8 @@ pub(super) enum CredentialsError {
     Exposed { file: String, mode: u32 },
     #[error("{file}: its first line is not NAME:PASSWORD")]
     Format { file: String },
-    #[error("{file}: its NAME is not that of --proxy-user, {user}: make them the same, or leave one out")]
-    OtherUser { file: String, user: String },
+    #[error("{file}: its NAME is not that of {place}, {user}: make them the same, or leave one out")]
+    OtherUser { file: String, place: String, user: String },
     #[error("{file}: {error}")]
     Netrc { file: String, error: OpenQuote },
     #[error("--netrc: there is no HOME that has a .netrc; --netrc-file FILE names one")]
@@ -133,6 +133,8 @@ enum Source {
 enum Layer {
     Words,
     Environment,
+    Profile,
+    /// The rest of the file.
     Configuration,
     /// It is there for everybody's programs.
     Everybody,
@@ -165,9 +167,7 @@ pub(super) fn logins(
         }
         known.push((uri.clone(), sources));
     }
-    if args.proxy_password_command.is_some()
-        && !known.iter().flat_map(|(_, sources)| sources).any(Source::may_name)
-    {
+    if is_command_typed(args) && !known.iter().flat_map(|(_, sources)| sources).any(Source::may_name) {
         return Err(CredentialsError::Nobody);
     }
     let known = known.into_iter().map(|(uri, sources)| Ok((uri, login_of(sources, person.clone())?)));
@@ -177,6 +177,11 @@ pub(super) fn logins(
         known.map(|(_, logins)| logins.clone()).unwrap_or_default()
     };
     Ok(Logins::each(Arc::new(of)))
+}
+
+/// One that stands in the configuration file is for the proxies there, and idle with others.
+fn is_command_typed(args: &ProxyArgs) -> bool {
+    args.proxy_password_command.is_some() && args.file.filed.place("proxy-password-command").is_none()
 }
 
 /// In a chain the name in a URL is its own proxy's, whatever is said for the others. A password
@@ -242,7 +247,7 @@ pub(super) fn logins_of_each(
     person: Person,
 ) -> Result<Logins, CredentialsError> {
     let sources = sources(args, None, variables, &Files::default())?;
-    if args.proxy_password_command.is_some() && !sources.iter().any(Source::may_name) {
+    if is_command_typed(args) && !sources.iter().any(Source::may_name) {
         return Err(CredentialsError::Nobody);
     }
     // What is wrong without a proxy is wrong with any.
@@ -267,15 +272,19 @@ fn sources(
     };
     // Where an option's value comes from, which may be the configuration file.
     let filed = &args.file.filed;
-    let layer = |option| filed.place(option).map_or(Layer::Words, |_| Layer::Configuration);
+    let layer = |option| match filed.place(option) {
+        None => Layer::Words,
+        Some(_) if filed.is_of_profile(option) => Layer::Profile,
+        Some(_) => Layer::Configuration,
+    };
+    let user_place = filed.place("proxy-user").map_or("--proxy-user".to_owned(), ToString::to_string);
     let mut sources = Vec::new();
     let typed = args.proxy_user.as_deref().map(|typed| match typed.split_once(':') {
         Some((user, password)) => (user, Some(Secret::new(password))),
         None => (typed, None),
     });
     if let Some((user, password)) = &typed {
-        let place = filed.place("proxy-user").map_or("--proxy-user".to_owned(), ToString::to_string);
-        sources.push((layer("proxy-user"), here(&place, Some((*user).to_owned()), password.clone())));
+        sources.push((layer("proxy-user"), here(&user_place, Some((*user).to_owned()), password.clone())));
     }
     if let Some(path) = &args.proxy_credentials {
         let (file, entry) = (path.display().to_string(), first_line(path, files)?);
@@ -284,7 +293,7 @@ fn sources(
             && entry.user.as_deref() != Some(user)
         {
             // What the file has for a name is not quoted: in the wrong file it may be a secret.
-            return Err(CredentialsError::OtherUser { file, user: user.to_owned() });
+            return Err(CredentialsError::OtherUser { file, place: user_place, user: user.to_owned() });
         }
         sources.push((layer("proxy-credentials"), Source::Here { place: file, entry }));
     }

@@ -45,6 +45,8 @@ pub(in crate::cli) struct Opened {
     mode: u32,
     /// What group and others may; a pipe (`<(pass show proxy)`) has no rights to speak of.
     pub(in crate::cli) others: u32,
+    /// Whether it is a file of somebody who is neither root nor us.
+    pub(in crate::cli) is_foreign: bool,
 }
 
 /// Opens a file, which is then looked at: its name may be another's by now.
@@ -52,7 +54,9 @@ pub(in crate::cli) fn open(file: &Path) -> io::Result<Opened> {
     let file = fs::File::open(file)?;
     let found = file.metadata()?;
     let mode = found.mode() & 0o777;
-    Ok(Opened { file, mode, others: if found.is_file() { mode & 0o077 } else { 0 } })
+    let others = if found.is_file() { mode & 0o077 } else { 0 };
+    let is_foreign = found.is_file() && ![0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    Ok(Opened { file, mode, others, is_foreign })
 }
 
 impl Opened {

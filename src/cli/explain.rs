@@ -40,8 +40,8 @@ impl Explanation {
         let (script, policy) = match routes {
             Routes::Named(policy) => (None, policy.clone()),
             #[cfg(feature = "pac")]
-            Routes::Script(pac) => {
-                let policy = Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
+            Routes::Script { pac, exempt } => {
+                let policy = Policy { proxy: Proxy::Direct, exempt: exempt.clone() };
                 (Some(pac.location().to_string()), policy)
             }
         };
@@ -95,10 +95,7 @@ impl Explanation {
                         option,
                         format!("{script}: an option decides, and the script is asked for every target"),
                     );
-                    say(
-                        "its answer",
-                        answer.map_or_else(|| "none".into(), |answer| format!("for {target}: {answer}")),
-                    );
+                    say("its answer", answered(target, answer));
                 }
             }
             let other =
@@ -124,7 +121,8 @@ impl Explanation {
         }
         match &self.origin {
             Origin::File(place) => {
-                say(&place.line(), format!("{decided}: the file decides, as no option and no variable does"));
+                let what = self.script.as_ref().unwrap_or(&decided);
+                say(&place.line(), format!("{what}: the file decides, as no option and no variable does"));
             }
             Origin::NoProxy => say("configuration", "names no proxy".into()),
             Origin::Option(_) | Origin::Variable(_) => {}
@@ -136,6 +134,10 @@ impl Explanation {
             }
             (Some((variable, list)), None) => say(variable, format!("{list}: no entry is about {target}")),
         }
+        if self.script.is_some() && !self.exempt.matches(target) {
+            say("its answer", answered(target, answer));
+            return lines;
+        }
         let policy = Policy { proxy: self.proxy.clone(), exempt: self.exempt.clone() };
         say(
             "so",
@@ -146,6 +148,11 @@ impl Explanation {
         );
         lines
     }
+}
+
+/// What a script says of a target.
+fn answered(target: &Authority, answer: Option<&str>) -> String {
+    answer.map_or_else(|| "none".into(), |answer| format!("for {target}: {answer}"))
 }
 
 /// The proxies of a way without their userinfo, nearest first.

@@ -49,6 +49,9 @@ fn fetched(error: &FetchError) -> String {
         FetchError::Status { status, location: Some(location) } => {
             format!("its server answers {status}, and sends to {}", without_userinfo(location))
         }
+        FetchError::Encoding(encoding) => {
+            format!("its server sends it compressed ({encoding}), which was not asked for")
+        }
         FetchError::TooLarge(limit) => format!("it is larger than {limit} bytes"),
     }
 }

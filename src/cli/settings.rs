@@ -489,7 +489,7 @@ fn proxy(
         let location: pac::Location = text.parse()?;
         let (dial, tls) = (config.dial, config.tls.clone());
         let pac = Pac::new(location, pac::Config { dial, tls, patience: args.connect_timeout });
-        return Ok((Routes::Script(Arc::new(pac)), config, origin));
+        return Ok((Routes::Script { pac: Arc::new(pac), exempt: policy.exempt }, config, origin));
     }
     Ok((policy.into(), config, origin))
 }
@@ -513,12 +513,12 @@ fn routes(
 ) -> Result<(route::Policy, Origin), SettingsError> {
     #[cfg(feature = "pac")]
     if args.pac.is_some() {
-        let unknown = route::Policy { proxy: Proxy::Direct, exempt: NoProxy::default() };
-        let origin = match args.file.filed.place("pac") {
-            None => Origin::Option("--pac"),
-            Some(place) => Origin::File(place.clone()),
+        let (exempt, origin) = match args.file.filed.place("pac") {
+            None => (NoProxy::default(), Origin::Option("--pac")),
+            // As for a proxy there.
+            Some(place) => (env::exemptions(variables), Origin::File(place.clone())),
         };
-        return Ok((unknown, origin));
+        return Ok((route::Policy { proxy: Proxy::Direct, exempt }, origin));
     }
     if !args.proxy.is_empty() {
         let proxy = chain(&args.proxy)?;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 #[cfg(feature = "pac")]
 use super::pac::{Pac, PacFailure};
 use crate::authority::Authority;
+#[cfg(feature = "pac")]
+use crate::route::NoProxy;
 use crate::route::{Policy, Route};
 
 /// How routes are chosen in one run. Clones share what a script has answered.
@@ -13,9 +15,14 @@ use crate::route::{Policy, Route};
 pub enum Routes {
     /// The proxies that were named, or none, for all targets that are not exempt.
     Named(Policy),
-    /// A script's, for all targets.
+    /// A script's, for all targets that are not exempt.
     #[cfg(feature = "pac")]
-    Script(Arc<Pac>),
+    Script {
+        /// The script.
+        pac: Arc<Pac>,
+        /// The targets that go direct, and for which it is not asked.
+        exempt: NoProxy,
+    },
 }
 
 /// The ways to one target.
@@ -51,7 +58,11 @@ impl Routes {
         match self {
             Self::Named(policy) => Ok(Decision { routes: vec![policy.route(target)], script: None }),
             #[cfg(feature = "pac")]
-            Self::Script(pac) => {
+            Self::Script { exempt, .. } if exempt.matches(target) => {
+                Ok(Decision { routes: vec![Route::Direct], script: None })
+            }
+            #[cfg(feature = "pac")]
+            Self::Script { pac, .. } => {
                 let ways = pac.find(target).await?;
                 let entries: Vec<_> = ways.answer.iter().map(|entry| entry.text.as_str()).collect();
                 Ok(Decision { script: Some(entries.join("; ")), routes: ways.routes })

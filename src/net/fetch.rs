@@ -72,6 +72,9 @@ pub enum FetchError {
         /// Where it is instead (3xx); from the network, not escaped.
         location: Option<String>,
     },
+    /// It is compressed, which was not asked for; from the network, not escaped.
+    #[error("in the encoding {0}")]
+    Encoding(String),
     /// It is larger than was allowed.
     #[error("larger than {0} bytes")]
     TooLarge(usize),
@@ -118,6 +121,12 @@ async fn content(response: Response<Incoming>, limit: usize) -> Result<Bytes, Fe
         let location = response.headers().get("location");
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         return Err(FetchError::Status { status: response.status().as_u16(), location });
+    }
+    // RFC 9110 §8.4: a list of what was done to it; identity is nothing.
+    if let Some(encoding) = response.headers().get("content-encoding")
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(FetchError::Encoding(String::from_utf8_lossy(encoding.as_bytes()).into_owned()));
     }
     match Limited::new(response.into_body(), limit).collect().await {
         Ok(content) => Ok(content.to_bytes()),
@@ -173,6 +182,7 @@ mod tests {
                     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
                     b"abc",
                 ),
+                (b"HTTP/1.1 200 OK\r\nContent-Encoding: Identity\r\n\r\nabc", b"abc"),
                 (b"HTTP/1.1 200 OK\r\n\r\n0123456789", b"0123456789"),
             ] {
                 assert_eq!(fetched(answer, piece).await.expect("a file"), content, "{answer:?}");
@@ -192,6 +202,10 @@ mod tests {
             (
                 b"HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n",
                 |e| matches!(e, FetchError::Status { status: 302, location: Some(to) } if to == "http://x/"),
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b",
+                |e| matches!(e, FetchError::Encoding(encoding) if encoding == "gzip"),
             ),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n0123456789a", |e| {
                 matches!(e, FetchError::TooLarge(10))

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::forward::echoes;
-use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, fields, turn};
+use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, basic, fields, turn};
 use crate::support::{Finished, LIMIT, Running, closed_port, finish, listening_port, wimble};
 
 /// A file that its owner alone can read.
@@ -429,6 +429,82 @@ fn config_shows_what_is_in_force_and_where_it_comes_from() {
 }
 
 #[test]
+fn who_a_profile_names_beats_whom_the_rest_of_the_file_names() {
+    let folder = folder();
+    for (name, text) in [("login", "bob:bobpw"), ("netrc", "machine 127.0.0.1 login bob password bobpw")] {
+        fs::write(folder.path().join(name), text).unwrap();
+        mode(&folder.path().join(name), 0o600);
+    }
+    for (userinfo, more) in [
+        ("bob:bobpw@", String::new()),
+        ("bob@", "proxy-password-command = \"echo bobpw\"".to_owned()),
+        ("", format!("proxy-credentials = \"{}/login\"", folder.path().display())),
+        ("", format!("netrc-file = \"{}/netrc\"", folder.path().display())),
+        ("", "proxy-user = \"bob:bobpw\"".to_owned()),
+    ] {
+        let proxy = ScriptedProxy::start(|conn| {
+            conn.expect_connect("host:22");
+            conn.send(BASIC_407);
+            assert_eq!(authorization(&conn.open("host:22")), [basic("bob:bobpw")]);
+        });
+        let url = proxy.url().replace("//", &format!("//{userinfo}"));
+        let text = format!("proxy-user = \"alice:alicepw\"\n[profiles.p]\nproxy = \"{url}\"\n{more}");
+        let finished = run(&text, &["connect", "-P", "p", "host:22"]);
+        assert_eq!(finished.code, Some(0), "{text}: {}", finished.stderr);
+        proxy.done();
+    }
+    let login = folder.path().join("login").display().to_string();
+    let text = format!("proxy-user = \"alice\"\nproxy-credentials = \"{login}\"");
+    run(&text, &["connect", "-x", "127.0.0.1:1", "host:22"]).fails(2).says("toml:1:14, alice: make them");
+}
+
+#[test]
+fn a_password_command_of_the_file_is_idle_where_nobody_is_named() {
+    let text = "proxy = \"http://alice@127.0.0.1:1\"\nproxy-password-command = \"echo pw\"\n\
+                [profiles.home]\nproxy = \"direct\"";
+    let proxy = opens();
+    run(text, &["connect", "-x", &proxy.url(), "host:22"]).exits(0);
+    proxy.done();
+    let proxy = opens();
+    let (mut cmd, _folder) = with(text, &["connect", "host:22"]);
+    finish(cmd.env("WIMBLE_PROXY", proxy.url()), b"", LIMIT).exits(0);
+    proxy.done();
+    let closed = format!("127.0.0.1:{}", closed_port());
+    for words in [["-x", "direct"], ["-P", "home"]] {
+        run(text, &["connect", words[0], words[1], &closed]).fails(4);
+    }
+    run("", &["connect", "-x", "127.0.0.1:1", "--proxy-password-command", "echo pw", "host:22"])
+        .fails(2)
+        .says("whose password is it?");
+}
+
+#[test]
+fn a_script_that_the_file_names_is_explained_and_no_proxy_exempts_from_it() {
+    let proxy = ScriptedProxy::start(|conn| drop(conn.open("host:22")));
+    let folder = folder();
+    let answer = format!("PROXY 127.0.0.1:{}", proxy.port());
+    let script = format!("function FindProxyForURL() {{ return '{answer}'; }}");
+    fs::write(folder.path().join("p.pac"), script).unwrap();
+    let text = format!("pac = \"{}/p.pac\"", folder.path().display());
+    let words = ["check", "--no-tls", "--json", "--explain", "host:22"];
+    let report = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let route = report(&run(&text, &words).exits(0).text())["route"].clone();
+    assert_eq!(route["script"], answer.as_str());
+    let explained = route["explained"].to_string();
+    assert!(explained.contains("p.pac: the file decides"), "{explained}");
+    assert!(explained.contains(&format!("its answer: for host:22: {answer}")), "{explained}");
+    assert!(!explained.contains("direct") && !explained.contains("without a proxy"), "{explained}");
+    proxy.done();
+
+    let closed = format!("127.0.0.1:{}", closed_port());
+    let (mut cmd, _folder) = with(&text, &["check", "--no-tls", "--json", "--explain", &closed]);
+    let route =
+        report(&finish(cmd.env("no_proxy", "127.0.0.0/8"), b"", LIMIT).exits(4).text())["route"].clone();
+    assert_eq!((&route["decided_by"], &route["script"]), (&"no_proxy".into(), &Value::Null), "{route}");
+    assert!(route["explained"].to_string().contains("is reached without a proxy"), "{route}");
+}
+
+#[test]
 fn config_tells_no_login_of_a_script_and_takes_no_proxy_for_one() {
     for (text, words, variable) in [
         ("", &["config"][..], "http://alice:secret-1188@127.0.0.1:1"),
@@ -464,6 +540,10 @@ fn what_config_shows_is_a_configuration_file() {
 fn config_needs_no_file_and_judges_the_one_there_is() {
     let shown = finish(wimble().arg("config"), b"", LIMIT).exits(0).text();
     assert!(shown.contains("# no file") && shown.contains(".config/wimble/config.toml"), "{shown}");
+    run("proxy-http-version = \"\"", &["config"])
+        .fails(2)
+        .says("toml:1:22: proxy-http-version: \"\": it is one of");
+    run("proxy-credentials = \"\"", &["config"]).fails(2).says("proxy-credentials: \"\": it is empty");
     run("spare = \"many\"", &["config"]).fails(2).says("toml:1:9: spare: \"many\"");
     finish(wimble().args(["config", "--spare", "many"]), b"", LIMIT).fails(2).says("--spare");
 }

@@ -1,8 +1,12 @@
 //! Where a script is: in a file, or at a web server.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
 
 use crate::authority::{Authority, AuthorityError, Host};
 use crate::net::fetch::Address;
@@ -25,6 +29,9 @@ pub enum LocationError {
     /// A scheme by which no script can be had.
     #[error("{0}:// is not supported; http://, https://, file:// and paths are")]
     Scheme(String),
+    /// A file of another machine.
+    #[error("it is not file:///PATH: files of other machines can't be read")]
+    Elsewhere,
     /// A name and password, a fragment, or what no request could carry.
     #[error("it is not http://HOST[:PORT]/PATH (no name and password, no fragment, no blanks)")]
     Url,
@@ -41,7 +48,14 @@ impl FromStr for Location {
             return if text.is_empty() { Err(LocationError::Empty) } else { Ok(Self::File(text.into())) };
         };
         let secure = match scheme.to_ascii_lowercase().as_str() {
-            "file" if rest.starts_with('/') => return Ok(Self::File(rest.into())),
+            // RFC 8089 §2: no host, or localhost.
+            "file" => {
+                let path = rest.strip_prefix("localhost").unwrap_or(rest);
+                let here = path.starts_with('/').then(|| {
+                    Self::File(PathBuf::from(OsString::from_vec(percent_decode_str(path).collect())))
+                });
+                return here.ok_or(LocationError::Elsewhere);
+            }
             "http" => false,
             "https" => true,
             _ => return Err(LocationError::Scheme(scheme.to_owned())),
@@ -86,6 +100,10 @@ mod tests {
         for (text, location) in [
             ("proxy.pac", Ok(Location::File("proxy.pac".into()))),
             ("file:///etc/proxy.pac", Ok(Location::File("/etc/proxy.pac".into()))),
+            ("file://localhost/a%20b%c3%A9.pac", Ok(Location::File("/a bé.pac".into()))),
+            ("file:///100%/%4", Ok(Location::File("/100%/%4".into()))),
+            ("file://server/proxy.pac", Err(LocationError::Elsewhere)),
+            ("file://localhost", Err(LocationError::Elsewhere)),
             ("http://wpad/wpad.dat", web(false, "wpad:80", "/wpad.dat")),
             ("https://wpad/wpad.dat", web(true, "wpad:443", "/wpad.dat")),
             ("HTTP://[::1]:8080", web(false, "[::1]:8080", "/")),

@@ -480,7 +480,11 @@ fn a_password_command_of_the_file_is_idle_where_nobody_is_named() {
 
 #[test]
 fn a_script_that_the_file_names_is_explained_and_no_proxy_exempts_from_it() {
-    let proxy = ScriptedProxy::start(|conn| drop(conn.open("host:22")));
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.open("host:22");
+        conn.send("hello");
+        conn.read_to_any_end();
+    });
     let folder = folder();
     let answer = format!("PROXY 127.0.0.1:{}", proxy.port());
     let script = format!("function FindProxyForURL() {{ return '{answer}'; }}");

@@ -568,6 +568,37 @@ fn check_compares_the_scripts_way_with_another_and_sweeps_on_it() {
 }
 
 #[test]
+fn a_sweep_tells_each_way_with_its_ports_and_check_tells_when_none_is_known() {
+    let (one, other) = (Origin::echoing_proxy(), Origin::echoing_proxy());
+    let pac = file(&format!(
+        "function FindProxyForURL(url) {{ return 'PROXY ' + (url.indexOf(':2/') > 0 ? '{}' : '{}'); }}",
+        other.target(),
+        one.target()
+    ));
+    let text = finish(&mut command("check", &pac, &["--ports", "1-3", "host"]), b"", LIMIT).exits(0).text();
+    let words: Vec<_> = text.split_whitespace().collect();
+    let wanted = format!(
+        "host through proxy {} (--pac) permits 1, 3 host through proxy {} (--pac) permits 2",
+        one.target(),
+        other.target()
+    );
+    assert_eq!(words.join(" "), wanted);
+    let args = ["check", "--no-tls", "--pac", "/nonexistent", "host:1"];
+    for more in [&[][..], &["--ports", "1-2"], &["--compare", "127.0.0.1:1"]] {
+        let mut cmd = wimble();
+        let args = if more.first() == Some(&"--ports") {
+            &["check", "--pac", "/nonexistent", "host"]
+        } else {
+            &args[..]
+        };
+        let finished = finish(cmd.args(args).args(more), b"", LIMIT).exits(2);
+        let told = finished.text();
+        assert!(told.contains("no way is known") && !told.contains("without a proxy"), "{told}");
+        assert!(!told.contains("is silent"), "{told}");
+    }
+}
+
+#[test]
 fn what_the_script_says_is_harmless_to_a_terminal() {
     let pac = file("function FindProxyForURL() { throw 'a\\x1b[2J\\nb'; }");
     let finished = finish(&mut command("connect", &pac, &["host:22"]), b"", LIMIT).fails(2);

@@ -48,7 +48,7 @@ pub(super) fn page(sections: &[Section<'_>], explain: bool, when: &str) -> Strin
 }
 
 fn section(Section { report, explanation, statistics }: &Section<'_>, explain: bool, page: &mut String) {
-    let through = through(report.proxy.as_ref());
+    let through = through(report);
     let why = explanation.in_short(&report.target);
     page.push_str(&format!(
         "<h2>{}</h2>\n<p class=\"way\">{}</p>\n",

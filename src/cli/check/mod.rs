@@ -124,7 +124,7 @@ impl Session<'_> {
         let mut sweep = sweep::Sweep::default();
         let checks = self.each(|session, report| {
             session.count_in(&report);
-            sweep.add(&report);
+            sweep.add(&report, &session.plan.ways[0].explanation);
             if session.plan.json {
                 session.write(&session.json_line(&report, 0, None))?;
             }
@@ -270,7 +270,7 @@ impl Session<'_> {
             && !tls.seen.chain.is_empty()
         {
             let chain = tls.seen.chain.iter().map(|der| pem(der)).collect();
-            self.chains.push((format!("{} {}", report.target, text::through(report.proxy.as_ref())), chain));
+            self.chains.push((format!("{} {}", report.target, text::through(&report)), chain));
         }
         if self.plan.html.is_some() {
             self.kept.push(Kept { report, way, statistics });

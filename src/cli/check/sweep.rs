@@ -13,10 +13,16 @@ use crate::tunnel::Stage;
 /// The outcomes so far.
 #[derive(Default)]
 pub(super) struct Sweep {
-    first: Option<text::Head>,
-    groups: Vec<Group>,
+    ways: Vec<Way>,
     /// A failure that says nothing about ports.
     spoiled: Option<Told>,
+}
+
+/// The ports that have the same way, by the same reason.
+struct Way {
+    head: text::Head,
+    why: String,
+    groups: Vec<Group>,
 }
 
 struct Group {
@@ -27,9 +33,8 @@ struct Group {
 }
 
 impl Sweep {
-    pub(super) fn add(&mut self, report: &Report) {
+    pub(super) fn add(&mut self, report: &Report, explanation: &Explanation) {
         let target = &report.target;
-        self.first.get_or_insert_with(|| text::Head::of(report));
         let told = failure::failure(report);
         let verdict = match told.as_ref().map(|told| told.kind) {
             None => "permits",
@@ -51,9 +56,16 @@ impl Sweep {
         if verdict == "failed" && self.spoiled.is_none() {
             self.spoiled = told;
         }
-        match self.groups.iter_mut().find(|group| group.verdict == verdict && group.words == words) {
+        let (head, why) = (text::Head::of(report), explanation.in_short(target));
+        let known = self.ways.iter().position(|way| way.head.through == head.through && way.why == why);
+        let place = known.unwrap_or_else(|| {
+            self.ways.push(Way { head, why, groups: Vec::new() });
+            self.ways.len() - 1
+        });
+        let groups = &mut self.ways[place].groups;
+        match groups.iter_mut().find(|group| group.verdict == verdict && group.words == words) {
             Some(group) => group.ports.push(target.port()),
-            None => self.groups.push(Group { verdict, words, ports: vec![target.port()] }),
+            None => groups.push(Group { verdict, words, ports: vec![target.port()] }),
         }
     }
 
@@ -64,7 +76,7 @@ impl Sweep {
 
     /// How many ports have an outcome.
     pub(super) fn asked(&self) -> usize {
-        self.groups.iter().map(|group| group.ports.len()).sum()
+        self.ways.iter().flat_map(|way| &way.groups).map(|group| group.ports.len()).sum()
     }
 
     pub(super) fn text(
@@ -75,17 +87,18 @@ impl Sweep {
         out: &mut impl Write,
     ) -> io::Result<()> {
         let host = |target: &Authority| target.host().to_string();
-        match (&self.first, not_asked) {
-            (Some(head), _) => text::way(&host(&head.target), head, explanation, explain, out)?,
-            (None, [target, ..]) => text::nothing_known(&host(target), out)?,
-            (None, []) => return Ok(()),
+        if let ([], [target, ..]) = (&*self.ways, not_asked) {
+            text::nothing_known(&host(target), out)?;
         }
-        let mut groups: Vec<_> = self.groups.iter().collect();
         let order = ["permits", "can't reach", "refuses", "is silent", "failed"];
-        groups.sort_by_key(|group| order.iter().position(|verdict| *verdict == group.verdict));
-        for Group { verdict, words, ports } in groups {
-            let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
-            text::line(verdict, &format!("{}{words}", ranges(ports)), out)?;
+        for Way { head, groups, .. } in &self.ways {
+            text::way(&host(&head.target), head, explanation, explain, out)?;
+            let mut groups: Vec<_> = groups.iter().collect();
+            groups.sort_by_key(|group| order.iter().position(|verdict| *verdict == group.verdict));
+            for Group { verdict, words, ports } in groups {
+                let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
+                text::line(verdict, &format!("{}{words}", ranges(ports)), out)?;
+            }
         }
         if !not_asked.is_empty() {
             let ports: Vec<_> = not_asked.iter().map(Authority::port).collect();

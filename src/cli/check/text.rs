@@ -9,7 +9,7 @@ use super::facts::{at_length, in_short, milliseconds};
 use crate::authority::Authority;
 use crate::cli::explain::Explanation;
 use crate::cli::report::printable;
-use crate::mode::check::{Report, StageReport, StageStatus, Statistics};
+use crate::mode::check::{CheckError, Report, StageReport, StageStatus, Statistics};
 use crate::tunnel::Stage;
 
 /// The width of everything that is not one long word.
@@ -71,14 +71,14 @@ pub(super) fn head(
 #[derive(Clone)]
 pub(super) struct Head {
     pub(super) target: Authority,
-    proxy: Option<Authority>,
+    /// [`through`].
+    pub(super) through: String,
     script: Option<String>,
 }
 
 impl Head {
     pub(super) fn of(report: &Report) -> Self {
-        let Report { target, proxy, script, .. } = report;
-        Self { target: target.clone(), proxy: proxy.clone(), script: script.clone() }
+        Self { target: report.target.clone(), through: through(report), script: report.script.clone() }
     }
 }
 
@@ -88,20 +88,32 @@ pub(super) fn nothing_known(what: &str, out: &mut impl Write) -> io::Result<()> 
     writeln!(out, "{bold}{what}{bold:#}")
 }
 
-pub(super) fn through(proxy: Option<&Authority>) -> String {
-    proxy.map_or_else(|| "without a proxy".into(), |proxy| format!("through proxy {proxy}"))
+/// The way, for a heading.
+pub(super) fn through(report: &Report) -> String {
+    match &report.proxy {
+        Some(proxy) => format!("through proxy {proxy}"),
+        None => without_proxy(report).into(),
+    }
+}
+
+/// The way that has no proxy, or is not known: a script that fails does not mean direct.
+fn without_proxy(report: &Report) -> &'static str {
+    match report.failure {
+        Some(CheckError::Route(_)) => "no way is known",
+        Some(_) | None => "without a proxy",
+    }
 }
 
 /// The same for `what`, of which the target of `head` is one.
 pub(super) fn way(
     what: &str,
-    Head { target, proxy, script }: &Head,
+    Head { target, through, script }: &Head,
     explanation: &Explanation,
     explain: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let bold = Style::new().bold();
-    let (through, why) = (through(proxy.as_ref()), printable(&explanation.in_short(target)));
+    let why = printable(&explanation.in_short(target));
     writeln!(out, "{bold}{what}{bold:#} {through} {why}")?;
     if explain {
         for (name, text) in explanation.at_length(target, script.as_deref()) {
@@ -129,7 +141,9 @@ pub(super) fn statistics(statistics: &Statistics, out: &mut impl Write) -> io::R
 
 /// Two ways to one target, side by side.
 pub(super) fn comparison(reports: [&Report; 2], out: &mut impl Write) -> io::Result<()> {
-    let way = |report: &Report| report.proxy.as_ref().map_or("without a proxy".into(), ToString::to_string);
+    let way = |report: &Report| {
+        report.proxy.as_ref().map_or_else(|| without_proxy(report).into(), ToString::to_string)
+    };
     let [first, second] = reports;
     writeln!(out, "{} compared", first.target)?;
     writeln!(out, "  {:<ROW$}  {:>30}  {:>30}", "", cut(&way(first)), cut(&way(second)))?;

@@ -99,8 +99,11 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
         (Ok((early, Way::Channel(stream))), Carrier::Bridge(patience)) => {
             let carried = runtime.block_on(async {
                 let carried = carry(early, stream, patience).await;
-                job.config.drain().await;
-                carried
+                let rest = || io::Error::new(io::ErrorKind::TimedOut, "the proxy does not take the rest");
+                match (carried, job.config.drain().await) {
+                    (Ok(_), false) => Err(BridgeError::Cut(rest()).into()),
+                    (carried, _) => carried,
+                }
             });
             runtime.shutdown_background();
             return carried;

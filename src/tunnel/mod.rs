@@ -97,11 +97,13 @@ pub enum Http {
 }
 
 impl Config {
-    /// Lets the connections that tunnels have shared say their last words, for a second at most.
-    /// To be called before their runtime is gone.
-    pub async fn drain(&self) {
+    /// Lets the connections that tunnels have shared say their last words, as long as they move; to
+    /// be called before their runtime is gone. Whether all has been said.
+    pub async fn drain(&self) -> bool {
         #[cfg(feature = "http2")]
-        self.pool.drain().await;
+        return self.pool.drain().await;
+        #[cfg(not(feature = "http2"))]
+        true
     }
 }
 

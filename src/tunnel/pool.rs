@@ -14,12 +14,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::authority::Authority;
-use crate::net::http2::client::Requests;
+use crate::net::http2::client::{Pulse, Requests};
 use crate::net::http2::{Lease, MAX_STREAMS};
 use crate::route::{Protocol, ProxyUri};
 
-/// How long the last words of connections may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a connection may stand still that has something to say yet.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long it may take in all: a peer can always have one word more.
+const ALL_WORDS: Duration = Duration::from_secs(60);
 
 /// All of them. Clones are the same pool.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +43,7 @@ struct State {
     spoken: Option<Spoken>,
     lines: Vec<Line>,
     /// Tasks of connections that take nothing new: their tunnels live on.
-    leaving: Vec<JoinHandle<()>>,
+    leaving: Vec<Leaving>,
     dialling: usize,
     waiting: usize,
     /// How many streams the proxy lets one connection have, as far as is known.
@@ -60,6 +63,35 @@ enum Spoken {
 struct Line {
     requests: Requests,
     task: JoinHandle<()>,
+}
+
+/// A connection over which nobody can ask any more.
+#[derive(Debug)]
+struct Leaving {
+    task: JoinHandle<()>,
+    pulse: Pulse,
+}
+
+impl From<Line> for Leaving {
+    fn from(line: Line) -> Self {
+        Self { pulse: line.requests.pulse(), task: line.task }
+    }
+}
+
+impl Leaving {
+    /// Waits for its end, as long as it moves; whether it came.
+    async fn end(mut self) -> bool {
+        let began = Instant::now();
+        loop {
+            let until = (self.pulse.last().max(began) + LAST_WORDS).min(began + ALL_WORDS);
+            if until <= Instant::now() {
+                return false;
+            }
+            if timeout_at(until, &mut self.task).await.is_ok() {
+                return true;
+            }
+        }
+    }
 }
 
 /// Where the next request goes.
@@ -103,9 +135,10 @@ impl Pool {
         shared
     }
 
-    /// Lets every connection say its last words, and closes it, unless tunnels still use it.
-    pub(super) async fn drain(&self) {
-        let deadline = Instant::now() + LAST_WORDS;
+    /// Lets every connection say its last words, and closes it, unless tunnels still use it. Whether
+    /// all has been said.
+    pub(super) async fn drain(&self) -> bool {
+        let mut said = true;
         let ways = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for way in ways {
             let (lines, leaving) = {
@@ -113,11 +146,12 @@ impl Pool {
                 (mem::take(&mut state.lines), mem::take(&mut state.leaving))
             };
             // It ends when nobody can ask over it any more.
-            let tasks: Vec<_> = lines.into_iter().map(|Line { task, .. }| task).chain(leaving).collect();
-            for task in tasks {
-                let _late = timeout_at(deadline, task).await;
+            let leaving: Vec<_> = lines.into_iter().map(Leaving::from).chain(leaving).collect();
+            for line in leaving {
+                said &= line.end().await;
             }
         }
+        said
     }
 }
 
@@ -138,9 +172,11 @@ impl Shared {
     fn look(self: &Arc<Self>) -> Result<Found, Waiting<'_>> {
         let mut state = self.state();
         let state = &mut *state;
-        state.leaving.retain(|task| !task.is_finished());
-        for line in state.lines.extract_if(.., |line| !line.requests.is_open()) {
-            state.leaving.push(line.task);
+        state.leaving.retain(|line| !line.task.is_finished());
+        // One that takes no streams at all is of no use.
+        let useless = |line: &mut Line| !line.requests.is_open() || line.requests.limit() == Some(0);
+        for line in state.lines.extract_if(.., useless) {
+            state.leaving.push(line.into());
         }
         if let Some(limit) = state.lines.iter().filter_map(|line| line.requests.limit()).max() {
             state.limit = limit.max(1);
@@ -174,7 +210,7 @@ impl Shared {
         let mut state = self.state();
         state.spoken = Some(Spoken::Http1Alone);
         let lines = mem::take(&mut state.lines);
-        state.leaving.extend(lines.into_iter().map(|line| line.task));
+        state.leaving.extend(lines.into_iter().map(Leaving::from));
         drop(state);
         self.changed.notify_waiters();
     }

@@ -206,6 +206,23 @@ fn r46_end_stream_is_the_end_of_output_and_input_still_goes() {
 }
 
 #[test]
+fn an_upload_that_is_taken_slowly_behind_the_end_of_the_target_arrives_whole() {
+    let proxy = Http2Proxy::start(async |asked: Asked| {
+        let mut tunnel = asked.open();
+        tunnel.end();
+        let mut taken = 0;
+        // Longer than any last word may be waited for, and never still for as long.
+        while let Some(piece) = tunnel.next().await {
+            taken += piece.unwrap().len();
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        assert_eq!(taken, 300_000);
+    });
+    finish(&mut connect(&proxy), &noise(300_000, 5), LIMIT).exits(0);
+    proxy.done();
+}
+
+#[test]
 fn r47_a_reset_is_no_end() {
     for reason in [Reason::CONNECT_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
         let proxy = Http2Proxy::start(move |asked: Asked| async move {

@@ -39,8 +39,12 @@ const PONG_FOR_REQUEST: Duration = Duration::from_secs(5);
 /// A connection that was heard so lately needs no ping with a request.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a peer is waited for that shall close behind our end.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a peer may be silent that shall close behind our end. It is not, while it takes an
+/// upload: a window of 4 MiB is opened again by its half.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long that may take in all.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(60);
 
 /// Fields that belong to a connection of HTTP/1.1, and have no place in HTTP/2 (RFC 9113 §8.2.2).
 const OF_A_CONNECTION: [&str; 6] =
@@ -63,6 +67,8 @@ struct Shared {
     /// Told when streams may be had that could not before.
     freed: Arc<Notify>,
     heard: Heard,
+    /// When bytes last went out.
+    moved: Heard,
     /// What h2 has had to speak over, when it is done with it.
     left: Mutex<Option<Stream>>,
 }
@@ -79,6 +85,12 @@ impl Heard {
     fn now(&self) {
         let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(since, Ordering::Relaxed);
+    }
+
+    fn note<T>(&self, polled: &Poll<T>) {
+        if polled.is_ready() {
+            self.now();
+        }
     }
 
     fn at(&self) -> Instant {
@@ -108,9 +120,9 @@ pub async fn begin(
     freed: Arc<Notify>,
     probe: Option<Duration>,
 ) -> io::Result<(Requests, impl Future<Output = ()> + Send)> {
-    let heard = Heard { began: Instant::now(), last: AtomicU64::new(0) };
+    let [heard, moved] = [(); 2].map(|()| Heard { began: Instant::now(), last: AtomicU64::new(0) });
     let (settled, asked, left) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
-    let shared = Arc::new(Shared { settled, asked, freed, heard, left });
+    let shared = Arc::new(Shared { settled, asked, freed, heard, moved, left });
     let listened = Listened { stream: Some(Gathered::new(stream)), shared: shared.clone() };
     let handshake = Builder::new()
         .enable_push(false)
@@ -144,6 +156,11 @@ impl Requests {
         self.connection.cause().is_none() && !matches!(ready, Poll::Ready(Err(_)))
     }
 
+    /// Whether it still moves, for who waits for its end.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.shared.clone())
+    }
+
     /// How many streams the peer takes, as far as is known.
     pub fn limit(&self) -> Option<usize> {
         let settled = self.shared.settled.load(Ordering::Acquire);
@@ -168,6 +185,10 @@ impl Requests {
             };
             exchange.mask(&mut head);
             head::log(&head, "2");
+            // RFC 9113 §3.4: the peer's SETTINGS come before anything else of it.
+            if !self.shared.settled.swap(true, Ordering::AcqRel) {
+                self.shared.freed.notify_waiters();
+            }
             let verdict = exchange.response(&head).map_err(HandshakeError::from)?;
             if let Some(receiving) = receiving {
                 let stream = Tunnelled::new(sending, receiving, lease);
@@ -193,6 +214,17 @@ impl Requests {
             }),
             (None, None) => AskError::Broken(io::Error::other(error.to_string())),
         }
+    }
+}
+
+/// A sign of life that keeps no connection alive.
+#[derive(Debug)]
+pub struct Pulse(Arc<Shared>);
+
+impl Pulse {
+    /// When bytes last came or went.
+    pub fn last(&self) -> Instant {
+        self.0.heard.at().max(self.0.moved.at())
     }
 }
 
@@ -337,15 +369,17 @@ async fn run(
     // Who waits for a stream of this one looks for another.
     shared.freed.notify_waiters();
     if let Some(stream) = left {
-        let _late = tokio::time::timeout(FAREWELL, farewell(stream)).await;
+        let _late = tokio::time::timeout(LONGEST_FAREWELL, farewell(stream, &shared)).await;
     }
 }
 
 /// Reads up to the peer's end. A socket that is closed while something unread is there (a
 /// WINDOW_UPDATE is enough) is reset, and what was still on its way out is lost.
-async fn farewell(mut stream: Stream) {
+async fn farewell(mut stream: Stream, shared: &Shared) {
     let mut nobody_reads = [0; 4096];
-    while stream.read(&mut nobody_reads).await.is_ok_and(|read| read > 0) {}
+    while let Ok(Ok(1..)) = tokio::time::timeout(FAREWELL, stream.read(&mut nobody_reads)).await {
+        shared.heard.now();
+    }
 }
 
 /// Sleeps until then; for ever, where there is no such moment.
@@ -384,16 +418,16 @@ impl AsyncRead for Listened {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = self.stream()?.poll_read(cx, buf);
-        if polled.is_ready() {
-            self.shared.heard.now();
-        }
+        self.shared.heard.note(&polled);
         polled
     }
 }
 
 impl AsyncWrite for Listened {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, bytes)
+        let written = self.stream()?.poll_write(cx, bytes);
+        self.shared.moved.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -401,7 +435,9 @@ impl AsyncWrite for Listened {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, pieces)
+        let written = self.stream()?.poll_write_vectored(cx, pieces);
+        self.shared.moved.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -87,7 +87,7 @@ impl Classified for Error {
             Cause::Socks(error) => error.kind(),
             Cause::Http2(error) => error.kind(),
             Cause::NoSocksLogin => Kind::Auth,
-            Cause::Timeout(_) => Kind::Timeout,
+            Cause::Timeout(_) | Cause::NoRoom(_) => Kind::Timeout,
             Cause::Nonsense(_) => Kind::Protocol,
             Cause::Unauthenticated { .. } | Cause::Impostor | Cause::LookUp(LookUpError::Failed(_)) => {
                 Kind::Auth
@@ -125,7 +125,7 @@ impl Classified for Http2Error {
         match self {
             Self::NotChosen | Self::NotHttp2(_) | Self::Broken(_) | Self::Handshake(_) => Kind::Protocol,
             Self::Reset(Code::CONNECT_ERROR) => Kind::Gateway,
-            Self::Reset(_) | Self::GoAway(_) => Kind::Unreachable,
+            Self::Reset(_) | Self::GoAway(_) | Self::NoStreams => Kind::Unreachable,
         }
     }
 }

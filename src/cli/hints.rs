@@ -80,6 +80,8 @@ causes! {
         "the proxy's answer breaks the rules of HTTP or wimble's limits"
     NoHttp2 "http-version"
         "--proxy-http-version 1.1 asks it in the version that every proxy speaks"
+    NoRoom "no-room"
+        "tunnels share connections over HTTP/2, where the proxy lets none begin: --proxy-http-version 1.1 gives each its own"
     StreamReset "stream-reset"
         "the proxy gave up this request without a word: its log may say why"
     Circles "circles"

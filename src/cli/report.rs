@@ -484,6 +484,9 @@ fn no_tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
             };
             told(format!("no answer within {time:?} ({option})")).because(detail)
         }
+        Cause::NoRoom(time) => {
+            told(format!("no stream was to be had within {time:?}")).because(Detail::NoRoom)
+        }
         Cause::Tls { error, first } => {
             let (why, detail, hint) = proxy_tls::failed(error, first);
             told(why).because(detail).hint(hint)
@@ -500,7 +503,7 @@ fn no_tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
             told(why).because(detail)
         }
         Cause::Http2(error) => told(error.to_string()).because(match error {
-            Http2Error::NotChosen | Http2Error::NotHttp2(_) => Detail::NoHttp2,
+            Http2Error::NotChosen | Http2Error::NotHttp2(_) | Http2Error::NoStreams => Detail::NoHttp2,
             Http2Error::Broken(_) | Http2Error::Handshake(_) => Detail::BadHttp,
             Http2Error::Reset(Code::CONNECT_ERROR) => Detail::TargetUnreachable,
             Http2Error::Reset(_) | Http2Error::GoAway(_) => Detail::StreamReset,

@@ -190,7 +190,7 @@ fn gateway_status(error: &SessionError) -> Status {
     };
     match &error.cause {
         Cause::Denied => Status::new(403),
-        Cause::Timeout(_) => Status::new(504),
+        Cause::Timeout(_) | Cause::NoRoom(_) => Status::new(504),
         Cause::Resolve(_)
         | Cause::Unreachable(_)
         | Cause::Closed

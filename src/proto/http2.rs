@@ -63,6 +63,9 @@ pub enum Http2Error {
     /// The connection takes no more requests; this one was not processed (RFC 9113 §6.8).
     #[error("GOAWAY {0}")]
     GoAway(Code),
+    /// A connection may have no stream at all (RFC 9113 §6.5.2).
+    #[error("the proxy lets no stream be begun (SETTINGS_MAX_CONCURRENT_STREAMS is 0)")]
+    NoStreams,
     /// An answer with no place in the exchange, or none at all.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
@@ -74,7 +77,9 @@ impl Http2Error {
         match self {
             Self::Reset(code) => *code == Code::REFUSED_STREAM,
             Self::GoAway(_) => true,
-            Self::NotChosen | Self::NotHttp2(_) | Self::Broken(_) | Self::Handshake(_) => false,
+            Self::NotChosen | Self::NotHttp2(_) | Self::Broken(_) | Self::NoStreams | Self::Handshake(_) => {
+                false
+            }
         }
     }
 
@@ -82,7 +87,9 @@ impl Http2Error {
     pub fn wants_http_1_1(&self) -> bool {
         match self {
             Self::Reset(code) | Self::GoAway(code) => *code == Code::HTTP_1_1_REQUIRED,
-            Self::NotChosen | Self::NotHttp2(_) | Self::Broken(_) | Self::Handshake(_) => false,
+            Self::NotChosen | Self::NotHttp2(_) | Self::Broken(_) | Self::NoStreams | Self::Handshake(_) => {
+                false
+            }
         }
     }
 }

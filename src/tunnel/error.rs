@@ -78,6 +78,9 @@ pub enum Cause {
     /// It took longer than this.
     #[error("took longer than {0:?}")]
     Timeout(Duration),
+    /// HTTP/2: the connections that there are had no room for one tunnel more within this time.
+    #[error("no room within {0:?}")]
+    NoRoom(Duration),
     /// TLS with the proxy failed.
     #[error("no TLS")]
     Tls {

@@ -109,7 +109,7 @@ pub async fn open_first(
 /// waiting for the target.
 fn is_dead(error: &Error) -> bool {
     match &error.cause {
-        Cause::Closed | Cause::Broken(_) | Cause::Http2(Http2Error::GoAway(_)) => true,
+        Cause::Closed | Cause::Broken(_) | Cause::NoRoom(_) | Cause::Http2(Http2Error::GoAway(_)) => true,
         // This machine's trouble, which the next proxy would not be spared.
         Cause::System(_) | Cause::Denied => false,
         Cause::Resolve(_)

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::authentication::{Authentication, Stopped};
 use super::pool::Found;
-use super::{CONTENT_PATIENCE, Cause, Error, Facts, Http, Ladder, Stage, Tunnel, reach};
+use super::{CONTENT_PATIENCE, Cause, Error, Facts, Http, Ladder, Tunnel, reach};
 use crate::auth::{self, Credentials, GiveUp};
 use crate::net::http1::read_excerpt;
 use crate::net::http2::client::{Answer, AskError, Requests, begin};
@@ -53,7 +53,7 @@ impl<'a> Ladder<'a> {
         let shared = self.config.pool.of(self.proxy, self.nearer);
         let limit = self.config.connect_timeout;
         let found = timeout_at(Instant::now() + limit, shared.find()).await;
-        let late = |_| Error::new(Stage::Tcp, self.peer.clone(), Cause::Timeout(limit));
+        let late = |_| self.failed(Cause::NoRoom(limit));
         let dial = match found.map_err(late)? {
             Found::Room(requests, lease) => return Ok(Some(Place { requests, lease, fresh: false })),
             Found::Dial(dial) => dial,
@@ -104,13 +104,22 @@ impl<'a> Ladder<'a> {
         loop {
             let Place { requests, lease, fresh } = place;
             let asked = timeout_at(authentication.deadline, requests.ask(&mut exchange, lease)).await;
-            let asked = asked.map_err(|_| self.failed(Cause::Timeout(self.config.proxy_timeout)))?;
+            let patience = self.config.proxy_timeout;
+            let late = |_| match requests.limit() {
+                // It may not even have gone out (RFC 9113 §5.1.2).
+                Some(0) => self.failed(Cause::NoRoom(patience)),
+                Some(_) | None => self.failed(Cause::Timeout(patience)),
+            };
+            let asked = asked.map_err(late)?;
             let Answer { verdict, head, stream } = match asked {
                 Ok(answer) => answer,
                 Err(AskError::Http2(error)) if error.wants_http_1_1() => {
                     return Ok(self.give_up_on_http2(authentication, sent));
                 }
                 Err(error) if again < MAX_AGAIN && may_be_repeated(&error, fresh) => {
+                    if requests.limit() == Some(0) {
+                        return Err(self.failed(Cause::Http2(Http2Error::NoStreams)));
+                    }
                     again += 1;
                     tracing::debug!("asking again: {error}");
                     match self.another().await? {

@@ -23,6 +23,8 @@ mod forward_unix;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "http2")]
+mod http2_frames;
+#[cfg(feature = "http2")]
 mod http2_shared;
 mod pac;
 mod proxy_tls;

@@ -15,6 +15,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpStream;
 
 use crate::serve_tls;
+use crate::support::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, SETTINGS,
+};
 use crate::support::origin::Origin;
 use crate::support::pki::Pki;
 use crate::support::proxy::{Conn, basic};
@@ -368,73 +371,6 @@ fn a_client_that_gives_up_while_it_waits_never_reaches_the_target() {
     assert!(told.try_recv().is_err(), "{}", running.stderr());
 }
 
-/// HTTP/2 by hand.
-struct Frames(Conn);
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-impl Frames {
-    fn to(port: u16) -> Self {
-        let mut conn = Conn::to(port);
-        conn.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
-        Self(conn)
-    }
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-    }
-
-    /// RFC 7541 §6.2.2, without Huffman.
-    fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-        let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-        fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
-    }
-
-    fn connect(stream: u32, target: &str) -> Vec<u8> {
-        let block = Self::block(&[(":method", "CONNECT"), (":authority", target)]);
-        Self::frame(HEADERS, END_HEADERS, stream, &block)
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.0.send_in_vain(bytes);
-    }
-
-    /// The payload of the next frame of this kind on this stream.
-    #[track_caller]
-    fn expect(&mut self, wanted: u8, on: u32) -> Vec<u8> {
-        loop {
-            let head = self.0.read_exact(9);
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let payload = self.0.read_exact(length as usize);
-            let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
-            if head[3] == wanted && stream == on {
-                return payload;
-            }
-            assert!(head[3] != GOAWAY && (stream != on || on == 0), "{head:?} {}", payload.escape_ascii());
-        }
-    }
-
-    #[track_caller]
-    fn expect_reset(&mut self, stream: u32, reason: Reason) {
-        assert_eq!(self.expect(RST_STREAM, stream), u32::from(reason).to_be_bytes());
-    }
-
-    /// The connection ends for that reason.
-    #[track_caller]
-    fn expect_goaway(&mut self, reason: Reason) {
-        assert_eq!(self.expect(GOAWAY, 0)[4..8], u32::from(reason).to_be_bytes());
-        self.0.read_to_any_end();
-    }
-}
-
 #[test]
 fn r44_r45_a_malformed_request_is_a_stream_error() {
     let (origin, (_running, port)) = (Origin::echo(), serve(&[]));
@@ -534,5 +470,5 @@ fn a_head_beyond_the_limits_is_refused_or_ends_the_connection() {
     for _ in 0..10_000 {
         frames.send(&Frames::frame(CONTINUATION, 0, 1, &field.repeat(100)));
     }
-    frames.0.read_to_any_end();
+    frames.conn().read_to_any_end();
 }

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Ping, PingPong, Reason};
+use h2::{Ping, PingPong};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::gathered::Gathered;
+use super::wire::Wire;
 use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
 use crate::net::stream::Stream;
 use crate::proto::exchange::{Exchange, Verdict};
@@ -123,7 +123,9 @@ pub async fn begin(
     let [heard, moved] = [(); 2].map(|()| Heard { began: Instant::now(), last: AtomicU64::new(0) });
     let (settled, asked, left) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
     let shared = Arc::new(Shared { settled, asked, freed, heard, moved, left });
-    let listened = Listened { stream: Some(Gathered::new(stream)), shared: shared.clone() };
+    let connection = Connection::new(shared.freed.clone());
+    let stream = Some(Wire::new(stream, connection.clone()));
+    let listened = Listened { stream, shared: shared.clone() };
     let handshake = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -133,7 +135,6 @@ pub async fn begin(
         .initial_max_send_streams(MAX_STREAMS)
         .handshake(listened);
     let (sender, mut running) = handshake.await.map_err(io_error)?;
-    let connection = Connection::new(shared.freed.clone());
     let requests = Requests { sender, connection: connection.clone(), shared: shared.clone() };
     let pings = running.ping_pong().ok_or(io::ErrorKind::Unsupported)?;
     Ok((requests, run(running, pings, connection, shared, probe)))
@@ -163,8 +164,9 @@ impl Requests {
 
     /// How many streams the peer takes, as far as is known.
     pub fn limit(&self) -> Option<usize> {
-        let settled = self.shared.settled.load(Ordering::Acquire);
-        settled.then(|| self.sender.current_max_send_streams().min(MAX_STREAMS))
+        let most = self.sender.current_max_send_streams().min(MAX_STREAMS);
+        // None at all is the peer's word: what is assumed at first is more.
+        (most == 0 || self.shared.settled.load(Ordering::Acquire)).then_some(most)
     }
 
     /// Asks once, on a stream of its own.
@@ -201,15 +203,14 @@ impl Requests {
         if let Some(cause) = self.connection.cause() {
             return AskError::Broken(cause);
         }
-        let settled = self.shared.settled.load(Ordering::Acquire);
-        match (error.get_io(), error.reason().map(code)) {
+        match (error.get_io(), error.reason().map(Code::from)) {
             // What h2 calls the end of a connection that had streams.
             (Some(io), _) if io.kind() == io::ErrorKind::BrokenPipe => HandshakeError::Closed.into(),
             (Some(io), _) => AskError::Broken(io::Error::new(io.kind(), io.to_string())),
             (None, Some(code)) => AskError::Http2(match (error.is_remote(), error.is_go_away()) {
                 (true, true) => Http2Error::GoAway(code),
                 (true, false) => Http2Error::Reset(code),
-                (false, _) if settled => Http2Error::Broken(code),
+                (false, _) if self.connection.is_spoken() => Http2Error::Broken(code),
                 (false, _) => Http2Error::NotHttp2(code),
             }),
             (None, None) => AskError::Broken(io::Error::other(error.to_string())),
@@ -394,12 +395,12 @@ async fn at(moment: Option<Instant>) {
 #[derive(Debug)]
 struct Listened {
     /// There, up to the drop.
-    stream: Option<Gathered>,
+    stream: Option<Wire>,
     shared: Arc<Shared>,
 }
 
 impl Listened {
-    fn stream(&mut self) -> io::Result<Pin<&mut Gathered>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut Wire>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
@@ -407,7 +408,7 @@ impl Listened {
 impl Drop for Listened {
     fn drop(&mut self) {
         *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.stream.take().map(Gathered::into_inner);
+            self.stream.take().map(Wire::into_inner);
     }
 }
 
@@ -451,10 +452,6 @@ impl AsyncWrite for Listened {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream()?.poll_shutdown(cx)
     }
-}
-
-fn code(reason: Reason) -> Code {
-    Code(reason.into())
 }
 
 pub(super) fn io_error(error: h2::Error) -> io::Error {

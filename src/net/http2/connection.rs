@@ -1,10 +1,18 @@
-//! What the streams of one connection have in common: how many there are, and what it died of.
+//! What the streams of one connection have in common: how many there are, which the peer has ended,
+//! and what it died of.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
+
+use super::MAX_STREAMS;
+
+/// Ends that are remembered: those of all streams that there can be, and of as many that nobody
+/// has any more.
+const MAX_ENDED: usize = 2 * MAX_STREAMS;
 
 /// A connection, as its streams and whoever opens more of them see it. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +23,9 @@ struct State {
     streams: AtomicUsize,
     /// Told when a stream ends; several connections may share it.
     freed: Arc<Notify>,
+    speaks: AtomicBool,
+    /// Streams whose END_STREAM has been taken, up to their drop.
+    ended: Mutex<BTreeSet<u32>>,
     died: OnceLock<(io::ErrorKind, String)>,
 }
 
@@ -40,6 +51,45 @@ impl Connection {
         self.0.streams.load(Ordering::Acquire)
     }
 
+    /// What the peer speaks is HTTP/2.
+    pub(super) fn speaks(&self) {
+        self.0.speaks.store(true, Ordering::Release);
+    }
+
+    /// Whether it does, as far as is known.
+    pub(super) fn is_spoken(&self) -> bool {
+        self.0.speaks.load(Ordering::Acquire)
+    }
+
+    /// The peer has ended these streams, and all that came before has been taken.
+    pub(super) fn have_ended(&self, streams: impl ExactSizeIterator<Item = u32>) {
+        if streams.len() == 0 {
+            return;
+        }
+        let mut ended = self.ended();
+        for stream in streams {
+            ended.insert(stream);
+            if ended.len() > MAX_ENDED {
+                // The oldest is the likeliest to be gone.
+                ended.pop_first();
+            }
+        }
+    }
+
+    /// Whether the peer has ended this one.
+    pub(super) fn has_ended(&self, stream: u32) -> bool {
+        self.ended().contains(&stream)
+    }
+
+    /// Nobody has this stream any more.
+    pub(super) fn forget(&self, stream: u32) {
+        self.ended().remove(&stream);
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It is dead, and that is why: what its streams tell from here on. The first word counts.
     pub fn die(&self, error: &io::Error) {
         let _known_already = self.0.died.set((error.kind(), error.to_string()));
@@ -63,5 +113,20 @@ impl Drop for Lease {
         let State { streams, freed, .. } = &*self.0.0;
         streams.fetch_sub(1, Ordering::AcqRel);
         freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_ends_stream_after_stream_fills_no_memory() {
+        let connection = Connection::default();
+        for stream in 0..10_000 {
+            connection.have_ended([stream].into_iter());
+        }
+        assert_eq!(connection.ended().len(), MAX_ENDED);
+        assert!(connection.has_ended(9_999));
     }
 }

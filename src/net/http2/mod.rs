@@ -6,13 +6,22 @@
 
 pub mod client;
 mod connection;
-mod gathered;
+mod frames;
 mod server;
 mod stream;
+mod wire;
 
 pub use connection::{Connection, Lease};
 pub use server::{Asking, Server};
 pub use stream::Tunnelled;
+
+use crate::proto::http2::Code;
+
+impl From<h2::Reason> for Code {
+    fn from(reason: h2::Reason) -> Self {
+        Self(reason.into())
+    }
+}
 
 /// Streams of one connection at a time: the least that a peer should allow (RFC 9113 §6.5.2), and
 /// what nghttpx does.

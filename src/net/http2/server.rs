@@ -14,7 +14,7 @@ use http::header::{HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Method, Response, StatusCode};
 
 use super::client::io_error;
-use super::gathered::Gathered;
+use super::wire::Wire;
 use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
 use crate::net::stream::Stream;
 use crate::proto::Status;
@@ -30,7 +30,7 @@ const MAX_MALFORMED: usize = 100;
 
 /// A client that asks for tunnels.
 pub struct Server {
-    running: h2::server::Connection<Gathered, Bytes>,
+    running: h2::server::Connection<Wire, Bytes>,
     streams: Connection,
     leaving: bool,
 }
@@ -52,6 +52,7 @@ impl Server {
         // Streams that are reset as fast as they are begun (CVE-2023-44487) cost the client its
         // connection: h2 allows for 20 that ended before they were accepted. Nor does it keep more
         // than a PING or SETTINGS to be answered: it stops reading.
+        let streams = Connection::default();
         let running = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -60,10 +61,10 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS as u32)
             .max_header_list_size(MAX_REQUEST_HEAD as u32)
             .max_local_error_reset_streams(Some(MAX_MALFORMED))
-            .handshake(Gathered::new(client))
+            .handshake(Wire::new(client, streams.clone()))
             .await
             .map_err(io_error)?;
-        Ok(Self { running, streams: Connection::default(), leaving: false })
+        Ok(Self { running, streams, leaving: false })
     }
 
     /// Carries what all streams send and receive, up to the next request. `None`: the connection
@@ -168,7 +169,7 @@ impl Asking {
     /// Waits until the client has no use for an answer any more.
     pub async fn gone(&mut self) -> io::Error {
         match poll_fn(|cx| self.respond.poll_reset(cx)).await {
-            Ok(reason) => io::Error::new(io::ErrorKind::ConnectionReset, format!("RST_STREAM {reason:?}")),
+            Ok(reason) => io::Error::new(io::ErrorKind::ConnectionReset, super::stream::reset(reason)),
             Err(error) => io_error(error),
         }
     }

@@ -1,7 +1,7 @@
 //! A stream of HTTP/2 as a channel: the same for the side that asked and the side that was asked.
 //!
 //! Knows what its ends mean (RFC 9113 §8.5): END_STREAM is a FIN, RST_STREAM a reset, and an end
-//! of the connection is a break. The peer's window reopens as bytes are read, not as they arrive.
+//! of the connection before either is a break. The peer's window reopens as bytes are read, not as they arrive.
 //! What is written waits in the connection's task, as it would in a socket's buffer.
 
 use std::fmt;
@@ -10,12 +10,22 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 
+use tokio::time::Sleep;
+
 use super::Lease;
 use crate::net::channel::Channel;
+use crate::proto::http2::{Code, Http2Error};
+
+/// A piece of an upload that is worth a frame: the largest that every peer takes (RFC 9113 §4.2).
+const WORTH_A_FRAME: usize = 16 * 1024;
+
+/// How long a window may open by less than that before the piece goes out as it is.
+const OVERRIDE: Duration = Duration::from_millis(100);
 
 /// Bytes that may still be written when the peer has said that it wants no more. Whoever writes more
 /// than that learns of it.
@@ -23,13 +33,24 @@ const MAX_WASTED: usize = 1024 * 1024;
 
 /// A tunnel that is a stream.
 pub struct Tunnelled {
-    sending: Mutex<SendStream<Bytes>>,
+    id: u32,
+    sending: Mutex<Sending>,
     receiving: Mutex<Receiving>,
     finished: AtomicBool,
     reset: AtomicBool,
     /// Bytes that nobody wanted.
     wasted: AtomicUsize,
     lease: Lease,
+}
+
+struct Sending {
+    stream: SendStream<Bytes>,
+    /// What could not be sent at once.
+    waiting: usize,
+    /// The widest that the window has been lately.
+    widest: usize,
+    /// Up to when a narrow one is not used.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 struct Receiving {
@@ -47,21 +68,12 @@ enum End {
     Headers,
 }
 
-impl End {
-    /// NO_ERROR comes behind END_STREAM alone (RFC 9113 §8.1), and where both came together h2 tells
-    /// of the second.
-    fn of(error: h2::Error) -> Self {
-        match error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) {
-            true => Self::Orderly,
-            false => Self::Failed(error),
-        }
-    }
-}
-
 impl Tunnelled {
     /// Of a stream whose heads have been exchanged.
     pub fn new(sending: SendStream<Bytes>, stream: RecvStream, lease: Lease) -> Self {
+        let sending = Sending { stream: sending, waiting: 0, widest: 0, patience: None };
         Self {
+            id: stream.stream_id().into(),
             sending: Mutex::new(sending),
             receiving: Mutex::new(Receiving { stream, held: Bytes::new(), end: None }),
             finished: AtomicBool::new(false),
@@ -71,7 +83,7 @@ impl Tunnelled {
         }
     }
 
-    fn sending(&self) -> MutexGuard<'_, SendStream<Bytes>> {
+    fn sending(&self) -> MutexGuard<'_, Sending> {
         self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,22 +91,24 @@ impl Tunnelled {
         self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until at least a byte can be sent. More is reserved only when it is there to be sent:
-    /// what one stream holds of the connection's window the others lack.
-    fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut sending = self.sending();
+    /// Waits until what can be sent is worth a frame. More is reserved only when it is there to be
+    /// sent: what one stream holds of the connection's window the others lack.
+    fn poll_capacity(&self, sending: &mut Sending, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.finished.load(Ordering::Acquire) {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            sending.reserve_capacity(1);
-            if sending.capacity() > 0 {
+            let worth = sending.worth_sending();
+            sending.stream.reserve_capacity(worth);
+            if sending.stream.capacity() >= worth {
+                sending.patience = None;
                 return Poll::Ready(Ok(()));
             }
-            match ready!(sending.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None if self.wastes(&mut sending) => return Poll::Ready(Ok(())),
-                Some(Err(_)) | None => return Poll::Ready(Err(self.unwanted(&mut sending))),
+            match sending.stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) if self.wastes(sending) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(self.unwanted(sending))),
+                Poll::Pending => ready!(sending.poll_narrow(cx)),
             }
         }
     }
@@ -102,18 +116,22 @@ impl Tunnelled {
     /// Whether what is written goes nowhere: a server that has answered, and needs no more for it,
     /// says so by NO_ERROR (RFC 9113 §8.1; nghttpx at the end of each tunnel). That is no reset: who
     /// passed one on would take from the client what it has not read yet.
-    fn wastes(&self, sending: &mut SendStream<Bytes>) -> bool {
-        let reset = sending.poll_reset(&mut Context::from_waker(Waker::noop()));
+    fn wastes(&self, sending: &mut Sending) -> bool {
+        let reset = sending.stream.poll_reset(&mut Context::from_waker(Waker::noop()));
         matches!(reset, Poll::Ready(Ok(Reason::NO_ERROR))) && self.wasted.load(Ordering::Relaxed) < MAX_WASTED
     }
 
     /// Why nothing can be sent any more.
-    fn unwanted(&self, sending: &mut SendStream<Bytes>) -> io::Error {
-        match sending.poll_reset(&mut Context::from_waker(Waker::noop())) {
+    fn unwanted(&self, sending: &mut Sending) -> io::Error {
+        match sending.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(reason @ (Reason::NO_ERROR | Reason::CANCEL))) => {
                 io::Error::new(io::ErrorKind::BrokenPipe, reset(reason))
             }
             Poll::Ready(Ok(reason)) => self.reset_by(reason),
+            // It had ended before: as with a socket, what is sent then is not wanted.
+            Poll::Ready(Err(error)) if self.has_ended_before(&error) => {
+                io::Error::new(io::ErrorKind::BrokenPipe, self.failed(&error))
+            }
             Poll::Ready(Err(error)) => self.failed(&error),
             Poll::Pending => io::ErrorKind::BrokenPipe.into(),
         }
@@ -122,7 +140,7 @@ impl Tunnelled {
     fn reset_by(&self, reason: Reason) -> io::Error {
         match reason {
             // It is torn down, and nothing is said of its end.
-            Reason::CANCEL => {
+            Reason::CANCEL | Reason::NO_ERROR => {
                 io::Error::new(io::ErrorKind::UnexpectedEof, format!("{}, without an end", reset(reason)))
             }
             _ => io::Error::new(io::ErrorKind::ConnectionReset, reset(reason)),
@@ -141,15 +159,49 @@ impl Tunnelled {
             (Some(io), _) => io::Error::new(io.kind(), io.to_string()),
             (None, Some(reason)) if error.is_reset() && error.is_remote() => self.reset_by(reason),
             (None, Some(reason)) => {
-                io::Error::new(io::ErrorKind::ConnectionReset, format!("HTTP/2 broke: {reason:?}"))
+                let why = match error.is_remote() {
+                    true => Http2Error::GoAway(reason.into()),
+                    false => Http2Error::Broken(reason.into()),
+                };
+                io::Error::new(io::ErrorKind::ConnectionReset, why)
             }
             (None, None) => io::Error::new(io::ErrorKind::ConnectionReset, error.to_string()),
         }
     }
+
+    /// Whether this is of the connection, and the stream had ended in order before it. h2 tells of
+    /// the error alone.
+    fn has_ended_before(&self, error: &h2::Error) -> bool {
+        let of_the_connection = error.is_io() || (error.is_go_away() && !error.is_remote());
+        of_the_connection && self.lease.connection().has_ended(self.id)
+    }
 }
 
-fn reset(reason: Reason) -> String {
-    format!("RST_STREAM {reason:?}")
+/// A reset in words.
+pub(super) fn reset(reason: Reason) -> String {
+    format!("RST_STREAM {}", Code::from(reason))
+}
+
+impl Sending {
+    /// From how much on something is sent. A window that opens little by little would else be used
+    /// little by little, for ever: the peer gives it back in the pieces that it got (RFC 9293
+    /// §3.8.6.2.1, which has the same for TCP).
+    fn worth_sending(&self) -> usize {
+        self.waiting.min(WORTH_A_FRAME).min(self.widest / 2).max(1)
+    }
+
+    /// Waits until a narrow window has to do. Others may hold what is missing of the connection's.
+    fn poll_narrow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let narrow = self.stream.capacity();
+        if narrow == 0 {
+            return Poll::Pending;
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(OVERRIDE)));
+        ready!(patience.as_mut().poll(cx));
+        self.patience = None;
+        self.widest = narrow;
+        Poll::Ready(())
+    }
 }
 
 impl Receiving {
@@ -158,14 +210,14 @@ impl Receiving {
         while self.held.is_empty() && self.end.is_none() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(bytes)) => self.held = bytes,
-                Some(Err(error)) => self.end = Some(End::of(error)),
+                Some(Err(error)) => self.end = Some(End::Failed(error)),
                 None => {
                     // RFC 9113 §8.5: no frame but DATA may follow; trailers are HEADERS.
                     let trailers = self.stream.poll_trailers(cx);
                     self.end = Some(match ready!(trailers) {
                         Ok(None) => End::Orderly,
                         Ok(Some(_)) => End::Headers,
-                        Err(error) => End::of(error),
+                        Err(error) => End::Failed(error),
                     });
                 }
             }
@@ -199,31 +251,36 @@ impl Channel for Tunnelled {
         match &receiving.end {
             None => Err(io::ErrorKind::WouldBlock.into()),
             Some(End::Orderly) => Ok(0),
+            Some(End::Failed(error)) if self.has_ended_before(error) => Ok(0),
             Some(End::Failed(error)) => Err(self.failed(error)),
             Some(End::Headers) => {
-                self.sending().send_reset(Reason::PROTOCOL_ERROR);
+                self.sending().stream.send_reset(Reason::PROTOCOL_ERROR);
                 Err(io::Error::new(io::ErrorKind::InvalidData, "HEADERS inside the tunnel"))
             }
         }
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_capacity(cx)
+        self.poll_capacity(&mut self.sending(), cx)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
         }
-        if self.poll_capacity(&mut Context::from_waker(Waker::noop()))?.is_pending() {
+        let mut sending = self.sending();
+        sending.waiting = bytes.len();
+        if self.poll_capacity(&mut sending, &mut Context::from_waker(Waker::noop()))?.is_pending() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut sending = self.sending();
-        sending.reserve_capacity(bytes.len());
-        let some = sending.capacity().min(bytes.len());
-        let sent = sending.send_data(Bytes::copy_from_slice(&bytes[..some]), false);
+        sending.stream.reserve_capacity(bytes.len());
+        let room = sending.stream.capacity();
+        let some = room.min(bytes.len());
+        let sent = sending.stream.send_data(Bytes::copy_from_slice(&bytes[..some]), false);
         // What it could not send at once it does not keep from the others.
-        sending.reserve_capacity(0);
+        sending.stream.reserve_capacity(0);
+        sending.widest = sending.widest.max(room);
+        sending.waiting -= some;
         match sent {
             Ok(()) => Ok(some),
             Err(_) if self.wastes(&mut sending) => {
@@ -242,14 +299,14 @@ impl Channel for Tunnelled {
     fn finish(&self) -> io::Result<()> {
         if !self.finished.swap(true, Ordering::AcqRel) {
             // A stream that is closed already needs no end.
-            let _closed = self.sending().send_data(Bytes::new(), true);
+            let _closed = self.sending().stream.send_data(Bytes::new(), true);
         }
         Ok(())
     }
 
     fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
         Box::pin(std::future::poll_fn(|cx| {
-            let reset = ready!(self.sending().poll_reset(cx));
+            let reset = ready!(self.sending().stream.poll_reset(cx));
             Poll::Ready(match reset {
                 Ok(Reason::NO_ERROR) => return Poll::Pending,
                 Ok(reason) => self.reset_by(reason),
@@ -268,10 +325,11 @@ impl Channel for Tunnelled {
 impl Drop for Tunnelled {
     fn drop(&mut self) {
         if *self.reset.get_mut() {
-            self.sending().send_reset(Reason::CONNECT_ERROR);
+            self.sending().stream.send_reset(Reason::CONNECT_ERROR);
         } else {
             let _closed = self.finish();
         }
+        self.lease.connection().forget(self.id);
     }
 }
 
@@ -420,6 +478,72 @@ mod tests {
         assert!(unread <= most, "{unread} bytes are on the way, and nobody reads them");
         // And what is read makes room.
         assert_eq!(read(&mut slow, lots).await.len(), lots);
+    }
+
+    /// A stream whose other end is made of frames, and has the windows that everything begins with.
+    async fn by_hand() -> (Tunnelled, DuplexStream) {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        // SETTINGS, and `:status: 200` (RFC 7541 appendix A).
+        far.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("room");
+        let (mut sender, running) = h2::client::handshake(near).await.expect("a connection");
+        tokio::spawn(running);
+        let request = http::Request::connect("host:22").body(()).expect("a request");
+        let (response, sending) = sender.send_request(request, false).expect("a stream");
+        far.read_exact(&mut [0; 24]).await.expect("a preface");
+        let mut header = [0; 9];
+        while header[3] != 1 {
+            far.read_exact(&mut header).await.expect("a frame");
+            far.read_exact(&mut vec![0; usize::from(header[2])]).await.expect("a short frame");
+        }
+        far.write_all(&[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88]).await.expect("room");
+        let receiving = response.await.expect("an answer").into_body();
+        let lease = Connection::default().lease(1).expect("a place");
+        (Tunnelled::new(sending, receiving, lease), far)
+    }
+
+    /// Opens the windows of the connection and the stream.
+    async fn open(far: &mut DuplexStream, by: u16) {
+        let [high, low] = by.to_be_bytes();
+        for stream in [0, 1] {
+            far.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, stream, 0, 0, high, low]).await.expect("room");
+        }
+    }
+
+    async fn is_ready(near: &Tunnelled, within: Duration) -> bool {
+        tokio::time::timeout(within, std::future::poll_fn(|cx| near.poll_write_ready(cx))).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_that_opens_in_small_steps_is_not_used_in_small_pieces() {
+        let (near, mut far) = by_hand().await;
+        let bytes = [7; 70_000];
+        let write = |length: usize| near.try_write(&bytes[..length]).map_err(|error| error.kind());
+        assert_eq!(write(70_000), Ok(65_535));
+        assert_eq!(write(20_000), Err(io::ErrorKind::WouldBlock));
+        open(&mut far, 10_000).await;
+        assert!(!is_ready(&near, OVERRIDE / 2).await);
+        assert_eq!(write(20_000), Err(io::ErrorKind::WouldBlock));
+        open(&mut far, 6_384).await;
+        assert!(is_ready(&near, OVERRIDE / 4).await);
+        assert_eq!(write(20_000), Ok(16_384));
+        // Nor does a last piece wait for more than it is.
+        assert_eq!(write(100), Err(io::ErrorKind::WouldBlock));
+        open(&mut far, 100).await;
+        assert!(is_ready(&near, OVERRIDE / 4).await);
+        assert_eq!(write(100), Ok(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_that_stays_narrow_is_waited_for_once() {
+        let (near, mut far) = by_hand().await;
+        let bytes = [7; 70_000];
+        assert_eq!(near.try_write(&bytes).map_err(|error| error.kind()), Ok(65_535));
+        for patience in [OVERRIDE * 2, OVERRIDE / 4, OVERRIDE / 4] {
+            near.try_write(&bytes).expect_err("no room");
+            open(&mut far, 1_000).await;
+            assert!(is_ready(&near, patience).await);
+            assert_eq!(near.try_write(&bytes).map_err(|error| error.kind()), Ok(1_000));
+        }
     }
 
     #[tokio::test]

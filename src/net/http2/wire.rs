@@ -1,4 +1,8 @@
-//! The stream below a connection: what it writes is gathered.
+//! The stream below a connection: what is written is gathered, what is read is looked at.
+//!
+//! h2 forgets that a stream has ended when the connection ends behind it, so the ends are noted
+//! here, on their way up. An end counts when h2 asks for more: by then it has taken all that came
+//! before. If it broke off in the middle, nobody has had the bytes that the end stands behind.
 //!
 //! h2 flushes behind each DATA frame, which in TLS is two records and a system call for 16 KiB. A
 //! flush is put off here until there is as much as TLS sends at once, or h2 has nothing more to
@@ -10,6 +14,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Connection;
+use super::frames::Frames;
 use crate::net::stream::Stream;
 
 /// Four of TLS's largest records.
@@ -17,8 +23,12 @@ const MOST: usize = 64 * 1024;
 
 /// A stream that h2 speaks over.
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(super) struct Wire {
     stream: Stream,
+    connection: Connection,
+    frames: Frames,
+    /// Streams that have ended in what was read last.
+    ended: Vec<u32>,
     held: Vec<u8>,
     /// How much of that has gone out.
     sent: usize,
@@ -26,9 +36,11 @@ pub(super) struct Gathered {
     written: bool,
 }
 
-impl Gathered {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, held: Vec::new(), sent: 0, written: false }
+impl Wire {
+    /// Below this connection.
+    pub(super) fn new(stream: Stream, connection: Connection) -> Self {
+        let (frames, ended, held) = (Frames::default(), Vec::new(), Vec::new());
+        Self { stream, connection, frames, ended, held, sent: 0, written: false }
     }
 
     /// The stream; to be taken when all has been flushed.
@@ -53,17 +65,32 @@ impl Gathered {
     }
 }
 
-impl AsyncRead for Gathered {
+impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let Self { stream, connection, frames, ended, .. } = &mut *self;
+        connection.have_ended(ended.drain(..));
+        let before = buf.filled().len();
+        ready!(Pin::new(stream).poll_read(cx, buf))?;
+        if buf.filled().len() == before && buf.remaining() > 0 && !frames.are_whole() {
+            let cut =
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ends in the middle of a frame");
+            return Poll::Ready(Err(cut));
+        }
+        frames.pass(&buf.filled()[before..], |frame| {
+            if frame.is_settings() {
+                connection.speaks();
+            }
+            ended.extend(frame.ends());
+        });
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Gathered {
+impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
@@ -101,5 +128,43 @@ impl AsyncWrite for Gathered {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// DATA with END_STREAM on stream 1.
+    const LAST: [u8; 9] = [0, 0, 0, 0, 1, 0, 0, 0, 1];
+
+    #[tokio::test]
+    async fn an_end_counts_when_what_came_before_it_has_been_taken() {
+        let (mut peer, near) = UnixStream::pair().expect("a pair");
+        let connection = Connection::default();
+        let mut wire = Wire::new(Stream::Unix(near), connection.clone());
+        peer.write_all(&LAST).await.expect("sent");
+        wire.read_exact(&mut [0; 9]).await.expect("a frame");
+        assert!(!connection.has_ended(1), "whoever reads may break off in the middle of this");
+        drop(peer);
+        assert_eq!(wire.read(&mut [0]).await.expect("an end"), 0);
+        assert!(connection.has_ended(1));
+        connection.forget(1);
+        assert!(!connection.has_ended(1));
+    }
+
+    #[tokio::test]
+    async fn an_end_in_the_middle_of_a_frame_is_an_error() {
+        for cut in 1..9 {
+            let (mut peer, near) = UnixStream::pair().expect("a pair");
+            let mut wire = Wire::new(Stream::Unix(near), Connection::default());
+            peer.write_all(&LAST[..cut]).await.expect("sent");
+            drop(peer);
+            let read = wire.read_to_end(&mut Vec::new()).await.map_err(|error| error.kind());
+            assert_eq!(read, Err(io::ErrorKind::UnexpectedEof), "{cut}");
+        }
     }
 }

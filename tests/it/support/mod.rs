@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, setsid}
 
 use proxy::ScriptedProxy;
 
+pub(crate) mod frames;
 #[cfg(feature = "http2")]
 pub(crate) mod http2;
 pub(crate) mod origin;

@@ -1,0 +1,188 @@
+//! What a proxy over HTTP/2 does frame by frame, and what a tunnel makes of it.
+
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use crate::check::report;
+use crate::support::frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
+use crate::support::proxy::{Conn, ScriptedProxy, turn};
+use crate::support::{LIMIT, Running, assert_same, finish, listening, noise, wimble};
+
+/// RFC 9113 §6.5.2.
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+
+fn connect(proxy: &ScriptedProxy) -> Command {
+    let mut cmd = wimble();
+    cmd.args(["connect", "--proxy", &proxy.url(), "--proxy-http-version", "2", "host:22"]);
+    cmd
+}
+
+/// NO_ERROR, but for all that is not stream 1 at most.
+fn goaway(code: u8) -> Vec<u8> {
+    Frames::frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, code])
+}
+
+/// Ends what this side sends, and reads the rest: nothing is lost by a reset.
+fn leave(mut frames: Frames) {
+    frames.conn().finish_writing();
+    frames.conn().read_to_any_end();
+}
+
+#[test]
+fn the_end_of_a_tunnel_is_its_end_whatever_becomes_of_the_connection_behind_it() {
+    let cancel = Frames::frame(RST_STREAM, 0, 1, &8u32.to_be_bytes());
+    for behind in [vec![], goaway(0), goaway(2), cancel] {
+        let script = move |conn: &mut Conn| {
+            let mut frames = Frames::accept(conn, &[]);
+            frames.expect(HEADERS, 1);
+            let mut flight = Frames::granted();
+            for piece in noise(60_000, 1).chunks(16 * 1024) {
+                flight.extend(Frames::frame(DATA, 0, 1, piece));
+            }
+            flight.extend(Frames::frame(DATA, END_STREAM, 1, b"end"));
+            frames.send(&[flight, behind].concat());
+            leave(frames);
+        };
+        let proxy = ScriptedProxy::in_turn(vec![turn(script.clone()), turn(script)]);
+        let bytes = [&noise(60_000, 1)[..], b"end"].concat();
+        let finished = finish(&mut connect(&proxy), b"some", LIMIT).exits(0);
+        assert_same(&finished.stdout, &bytes);
+
+        let mut cmd = wimble();
+        cmd.args(["forward", "--proxy", &proxy.url(), "--proxy-http-version", "2", "0:host:22"]);
+        let (running, port) = listening(&mut cmd);
+        let mut client = Conn::to(port);
+        assert_same(&client.read_to_end(), &bytes);
+        client.close();
+        proxy.done();
+        assert!(!running.stderr().contains("wimble: "), "{}", running.stderr());
+    }
+}
+
+#[test]
+fn a_frame_that_is_not_whole_ends_nothing() {
+    let proxy = ScriptedProxy::start(|conn| {
+        let mut frames = Frames::open(conn, &[]);
+        let last = Frames::frame(DATA, END_STREAM, 1, b"half of it");
+        frames.send(&last[..last.len() - 1]);
+        leave(frames);
+    });
+    finish(&mut connect(&proxy), b"", LIMIT).fails(11).says("the connection ends in the middle of a frame");
+    proxy.done();
+}
+
+#[test]
+fn what_a_connection_dies_of_is_told_in_the_words_of_http_2() {
+    for (frame, words) in [
+        (Frames::frame(RST_STREAM, 0, 1, &63u32.to_be_bytes()), "RST_STREAM error 0x3f"),
+        (Frames::frame(RST_STREAM, 0, 1, &2u32.to_be_bytes()), "RST_STREAM INTERNAL_ERROR"),
+        (Frames::frame(RST_STREAM, 0, 1, &[0; 4]), "RST_STREAM NO_ERROR, without an end"),
+        (Frames::frame(SETTINGS, 0, 7, b""), "it breaks the rules of HTTP/2 (PROTOCOL_ERROR)"),
+        // Of all streams: none has been processed.
+        (Frames::frame(GOAWAY, 0, 0, &[0; 8]), "GOAWAY NO_ERROR"),
+    ] {
+        let proxy = ScriptedProxy::start(move |conn| {
+            let mut frames = Frames::open(conn, &[]);
+            frames.send(&Frames::frame(DATA, 0, 1, b"some"));
+            assert_eq!(frames.expect(DATA, 1), b"more");
+            frames.send(&frame);
+            leave(frames);
+        });
+        let mut child = Running::start(connect(&proxy).stdin(Stdio::piped()).stdout(Stdio::null()));
+        let mut stdin = child.take_stdin();
+        std::io::Write::write_all(&mut stdin, b"more").unwrap();
+        assert_eq!(child.wait(LIMIT), Some(11), "{}", child.stderr());
+        assert!(child.stderr().contains(words), "{}", child.stderr());
+        proxy.done();
+    }
+}
+
+#[test]
+fn r43_who_begins_with_settings_speaks_http_2_though_it_breaks_its_rules() {
+    for broken in [
+        Frames::frame(DATA, 0, 0, b"of no stream"),
+        // Of a stream that is the proxy's.
+        Frames::frame(HEADERS, END_HEADERS, 2, &Frames::block(&[(":status", "200")])),
+        Frames::frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+    ] {
+        let proxy = ScriptedProxy::start(move |conn| {
+            let mut frames = Frames::accept(conn, &[]);
+            frames.send(&broken);
+            leave(frames);
+        });
+        finish(&mut connect(&proxy), b"", LIMIT).fails(9).says("it breaks the rules of HTTP/2");
+        proxy.done();
+    }
+}
+
+#[test]
+fn a_proxy_that_lets_no_stream_begin_is_told_so_and_not_dialled_again() {
+    let none = [(MAX_CONCURRENT_STREAMS, 0)];
+    // It says so before the request goes out, which then waits, or behind it.
+    let before = move |conn: &mut Conn| {
+        let mut frames = Frames::accept(conn, &none);
+        let ping = frames.expect(PING, 0);
+        frames.send(&Frames::frame(PING, ACK, 0, &ping));
+        frames.conn().read_to_any_end();
+    };
+    let behind = move |conn: &mut Conn| {
+        let mut frames = Frames::accept(conn, &[]);
+        frames.expect(HEADERS, 1);
+        frames.send(&Frames::settings(&none));
+        frames.send(&Frames::frame(RST_STREAM, 0, 1, &7u32.to_be_bytes()));
+        leave(frames);
+    };
+    for (script, code, detail) in [(turn(before), 124, "no-room"), (turn(behind), 4, "http-version")] {
+        let proxy = ScriptedProxy::in_turn(vec![script]);
+        let mut cmd = wimble();
+        cmd.args(["check", "--json", "--no-tls", "--proxy", &proxy.url(), "--proxy-http-version", "2"]);
+        cmd.args(["--proxy-timeout", "500ms", "host:22"]);
+        assert_eq!(report(&finish(&mut cmd, b"", LIMIT).exits(code))["error"]["detail"], detail);
+        proxy.done();
+    }
+}
+
+#[test]
+fn who_waits_for_room_on_a_connection_that_says_nothing_is_told_so() {
+    let (tell, told) = mpsc::channel();
+    let proxy = ScriptedProxy::start(move |conn| {
+        conn.read_exact(24);
+        tell.send(()).unwrap();
+        conn.read_to_any_end();
+    });
+    let mut cmd = wimble();
+    cmd.args(["forward", "--proxy", &proxy.url(), "--proxy-http-version", "2"]);
+    let (running, port) =
+        listening(cmd.args(["--connect-timeout", "300ms", "--log-format", "json", "0:host:22"]));
+    let _first = Conn::to(port);
+    told.recv_timeout(LIMIT).unwrap();
+    let _second = Conn::to(port);
+    let line = running.stderr_line(|line| line.contains("no-room"), LIMIT);
+    let error: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&error["kind"], &error["detail"]), (&"timeout".into(), &"no-room".into()));
+    assert!(line.contains("no stream was to be had within 300ms"), "{line}");
+    drop(running);
+    proxy.done();
+}
+
+#[test]
+fn a_window_that_stays_narrow_is_used_all_the_same() {
+    const LENGTH: usize = 200_000;
+    let proxy = ScriptedProxy::start(move |conn| {
+        let mut frames = Frames::open(conn, &[]);
+        let mut bytes = Vec::new();
+        while bytes.len() < LENGTH {
+            // Behind the first 65,535 bytes it is opened by 1,250 for each frame.
+            bytes.extend(frames.expect(DATA, 1));
+            let more = 1_250u32.to_be_bytes();
+            frames.send(&[0, 1].map(|stream| Frames::frame(WINDOW_UPDATE, 0, stream, &more)).concat());
+        }
+        assert_same(&bytes, &noise(LENGTH, 3));
+        frames.send(&Frames::frame(DATA, END_STREAM, 1, b""));
+        leave(frames);
+    });
+    finish(&mut connect(&proxy), &noise(LENGTH, 3), LIMIT).exits(0);
+    proxy.done();
+}

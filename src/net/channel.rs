@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
+use tokio::net::TcpStream;
 
 use super::stream::Stream;
 
@@ -53,6 +54,11 @@ pub trait Channel: Debug + Send + Sync {
     /// still to come. Only a pipe tells that.
     fn left(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::pending())
+    }
+
+    /// The connection that it goes over, if that is its own.
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
     }
 
     /// Makes the coming close a break, not an end.
@@ -109,6 +115,10 @@ impl Channel for Preceded {
 
     fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
         Box::pin(self.inner.broken())
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        self.inner.tcp()
     }
 
     fn reset_on_close(&self) {

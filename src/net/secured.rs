@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use rustls::{Connection, IoState};
+use tokio::net::TcpStream;
 
 use super::channel::Channel;
 use super::stream::Stream;
@@ -185,6 +186,10 @@ impl Channel for Secured {
 
     fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
         Box::pin(self.inner.broken())
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        self.inner.tcp()
     }
 
     fn reset_on_close(&self) {

@@ -199,6 +199,15 @@ impl Stream {
         }
     }
 
+    /// The connection that it goes over, if that is its own.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Unix(_) => None,
+            Self::Channel(channel) => channel.tcp(),
+        }
+    }
+
     /// The socket that it is, if it is one.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         match self {

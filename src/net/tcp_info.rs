@@ -14,6 +14,8 @@ pub struct TcpInfo {
     pub round_trip: Duration,
     /// Segments that were sent again, the SYN included.
     pub retransmits: u32,
+    /// Bytes that were written, and that the peer's kernel has not acknowledged.
+    pub unacknowledged: u32,
 }
 
 /// Asks the kernel.
@@ -89,19 +91,23 @@ fn read(message: &[u8]) -> Option<TcpInfo> {
     /// `sizeof (struct inet_diag_msg)`, behind which the attributes stand.
     const DIAG: usize = 72;
     const INET_DIAG_INFO: u16 = 2;
+    /// `offsetof (struct inet_diag_msg, idiag_wqueue)`.
+    const WQUEUE: usize = 60;
     /// Offsets in struct tcp_info.
     const RTT: usize = 68;
     const TOTAL_RETRANS: usize = 100;
 
+    let number = |of: &[u8], at: usize| Some(u32::from_ne_bytes(of.get(at..at + 4)?.try_into().ok()?));
+    let unacknowledged = number(message.get(HEADER..)?, WQUEUE)?;
     let mut rest = message.get(HEADER + DIAG..)?;
     while let (Some(length), Some(kind)) = (rest.get(..2), rest.get(2..4)) {
         let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?));
         let value = rest.get(4..length)?;
         if u16::from_ne_bytes(kind.try_into().ok()?) == INET_DIAG_INFO {
-            let number = |at: usize| Some(u32::from_ne_bytes(value.get(at..at + 4)?.try_into().ok()?));
             return Some(TcpInfo {
-                round_trip: Duration::from_micros(number(RTT)?.into()),
-                retransmits: number(TOTAL_RETRANS)?,
+                round_trip: Duration::from_micros(number(value, RTT)?.into()),
+                retransmits: number(value, TOTAL_RETRANS)?,
+                unacknowledged,
             });
         }
         rest = rest.get(length.next_multiple_of(4)..)?;
@@ -120,8 +126,21 @@ mod tests {
             let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
             let info = tcp_info(&stream).expect("the kernel's word");
             assert!(info.round_trip > Duration::ZERO && info.round_trip < Duration::from_secs(1), "{info:?}");
-            assert_eq!(info.retransmits, 0);
+            assert_eq!((info.retransmits, info.unacknowledged), (0, 0));
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_does_not_read_is_unacknowledged() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let mut written = 0;
+        stream.writable().await.expect("room");
+        while let Ok(some) = stream.try_write(&[0; 64 * 1024]) {
+            written += some;
+        }
+        let info = tcp_info(&stream).expect("the kernel's word");
+        assert!((1..=written).contains(&(info.unacknowledged as usize)), "{info:?} of {written}");
     }
 
     #[test]

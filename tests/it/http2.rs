@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use h2::Reason;
 use http::Response;
@@ -202,23 +203,6 @@ fn r46_end_stream_is_the_end_of_output_and_input_still_goes() {
     std::io::Write::write_all(&mut stdin, b"late").unwrap();
     drop(stdin);
     assert_eq!(child.wait(LIMIT), Some(0), "{}", child.stderr());
-    proxy.done();
-}
-
-#[test]
-fn an_upload_that_is_taken_slowly_behind_the_end_of_the_target_arrives_whole() {
-    let proxy = Http2Proxy::start(async |asked: Asked| {
-        let mut tunnel = asked.open();
-        tunnel.end();
-        let mut taken = 0;
-        // Longer than any last word may be waited for, and never still for as long.
-        while let Some(piece) = tunnel.next().await {
-            taken += piece.unwrap().len();
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-        assert_eq!(taken, 300_000);
-    });
-    finish(&mut connect(&proxy), &noise(300_000, 5), LIMIT).exits(0);
     proxy.done();
 }
 
@@ -493,7 +477,7 @@ fn a_proxy_that_answers_pings_may_be_silent() {
     cmd.args(["--keepalive", "100ms", "--half-close-delay", "0"]);
     let mut child = Running::start(cmd.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let mut stdin = child.take_stdin();
-    assert!(child.survives(std::time::Duration::from_secs(1)));
+    assert!(child.survives(Duration::from_secs(1)));
     std::io::Write::write_all(&mut stdin, b"still here").unwrap();
     drop(stdin);
     let mut echoed = String::new();

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::check::report;
 use crate::support::frames::{
@@ -12,6 +13,7 @@ use crate::support::{LIMIT, Running, assert_same, finish, listening, noise, wimb
 
 /// RFC 9113 §6.5.2.
 const MAX_CONCURRENT_STREAMS: u16 = 3;
+const INITIAL_WINDOW_SIZE: u16 = 4;
 
 fn connect(proxy: &ScriptedProxy) -> Command {
     let mut cmd = wimble();
@@ -165,6 +167,55 @@ fn who_waits_for_room_on_a_connection_that_says_nothing_is_told_so() {
     assert!(line.contains("no stream was to be had within 300ms"), "{line}");
     drop(running);
     proxy.done();
+}
+
+/// More than the kernel holds of a connection to `narrow`, and less than together with the program.
+const BACKLOG: usize = 420_000;
+
+/// A proxy that has ended the tunnel, and whose windows are wide; but the kernel holds little of
+/// what it does not read: segments are small, as is its receive buffer.
+fn narrow(script: impl FnOnce(Frames) + Send + 'static) -> ScriptedProxy {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.set_tcp_mss(1_000).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(1).unwrap();
+    let script = turn(|conn| {
+        let mut frames = Frames::open(conn, &[(INITIAL_WINDOW_SIZE, 1 << 30)]);
+        frames.send(&Frames::frame(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()));
+        frames.send(&Frames::frame(DATA, END_STREAM, 1, b""));
+        script(frames);
+    });
+    ScriptedProxy::on(socket.into(), vec![script])
+}
+
+#[test]
+fn an_upload_that_is_taken_slowly_behind_the_end_of_the_target_arrives_whole() {
+    let proxy = narrow(|mut frames| {
+        let mut bytes = Vec::new();
+        while bytes.len() < BACKLOG {
+            bytes.extend(frames.expect(DATA, 1));
+            // A peer that reads like this is silent, and no less there.
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert_same(&bytes, &noise(BACKLOG, 5));
+        leave(frames);
+    });
+    finish(&mut connect(&proxy), &noise(BACKLOG, 5), LIMIT).exits(0);
+    proxy.done();
+}
+
+#[test]
+fn the_rest_of_an_upload_that_the_proxy_does_not_take_is_told_by_the_exit_code() {
+    // The program still has some of it, or this machine's kernel has all.
+    for length in [BACKLOG, BACKLOG / 4] {
+        let (over, ended) = mpsc::channel::<()>();
+        let proxy = narrow(move |_unread| ended.recv_timeout(2 * LIMIT).unwrap());
+        let finished = finish(&mut connect(&proxy), &noise(length, 5), LIMIT);
+        finished.fails(11).says("the proxy does not take the rest");
+        over.send(()).unwrap();
+        proxy.done();
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::wire::Wire;
+use super::wire::{Left, Remains, Wire};
 use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
 use crate::net::stream::Stream;
+use crate::net::tcp_info::tcp_info;
 use crate::proto::exchange::{Exchange, Verdict};
 use crate::proto::head::{self, HeadError, ResponseHead, Status};
 use crate::proto::http2::{Code, Http2Error};
@@ -39,9 +40,11 @@ const PONG_FOR_REQUEST: Duration = Duration::from_secs(5);
 /// A connection that was heard so lately needs no ping with a request.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a peer may be silent that shall close behind our end. It is not, while it takes an
-/// upload: a window of 4 MiB is opened again by its half.
+/// How long a peer may be silent that shall close behind our end.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long what is still on its way may stand still. On a slow path acknowledgements come in steps.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 /// How long that may take in all.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(60);
@@ -66,36 +69,8 @@ struct Shared {
     asked: Notify,
     /// Told when streams may be had that could not before.
     freed: Arc<Notify>,
-    heard: Heard,
-    /// When bytes last went out.
-    moved: Heard,
-    /// What h2 has had to speak over, when it is done with it.
-    left: Mutex<Option<Stream>>,
-}
-
-/// When the peer was last heard of.
-#[derive(Debug)]
-struct Heard {
-    began: Instant,
-    /// Milliseconds since then.
-    last: AtomicU64,
-}
-
-impl Heard {
-    fn now(&self) {
-        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(since, Ordering::Relaxed);
-    }
-
-    fn note<T>(&self, polled: &Poll<T>) {
-        if polled.is_ready() {
-            self.now();
-        }
-    }
-
-    fn at(&self) -> Instant {
-        self.began + Duration::from_millis(self.last.load(Ordering::Relaxed))
-    }
+    /// All that there was to say has gone out, and nothing more will be said.
+    said: AtomicBool,
 }
 
 /// What came of a request.
@@ -120,12 +95,11 @@ pub async fn begin(
     freed: Arc<Notify>,
     probe: Option<Duration>,
 ) -> io::Result<(Requests, impl Future<Output = ()> + Send)> {
-    let [heard, moved] = [(); 2].map(|()| Heard { began: Instant::now(), last: AtomicU64::new(0) });
-    let (settled, asked, left) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
-    let shared = Arc::new(Shared { settled, asked, freed, heard, moved, left });
+    let (settled, said, asked) = (AtomicBool::new(false), AtomicBool::new(false), Notify::new());
+    let shared = Arc::new(Shared { settled, asked, freed, said });
     let connection = Connection::new(shared.freed.clone());
-    let stream = Some(Wire::new(stream, connection.clone()));
-    let listened = Listened { stream, shared: shared.clone() };
+    let remains = Remains::default();
+    let wire = Wire::new(stream, connection.clone(), remains.clone());
     let handshake = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -133,11 +107,11 @@ pub async fn begin(
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32)
         .initial_max_send_streams(MAX_STREAMS)
-        .handshake(listened);
+        .handshake(wire);
     let (sender, mut running) = handshake.await.map_err(io_error)?;
     let requests = Requests { sender, connection: connection.clone(), shared: shared.clone() };
     let pings = running.ping_pong().ok_or(io::ErrorKind::Unsupported)?;
-    Ok((requests, run(running, pings, connection, shared, probe)))
+    Ok((requests, run(running, pings, connection, shared, remains, probe)))
 }
 
 impl Requests {
@@ -159,7 +133,7 @@ impl Requests {
 
     /// Whether it still moves, for who waits for its end.
     pub fn pulse(&self) -> Pulse {
-        Pulse(self.shared.clone())
+        Pulse { connection: self.connection.clone(), shared: self.shared.clone() }
     }
 
     /// How many streams the peer takes, as far as is known.
@@ -220,12 +194,20 @@ impl Requests {
 
 /// A sign of life that keeps no connection alive.
 #[derive(Debug)]
-pub struct Pulse(Arc<Shared>);
+pub struct Pulse {
+    connection: Connection,
+    shared: Arc<Shared>,
+}
 
 impl Pulse {
     /// When bytes last came or went.
     pub fn last(&self) -> Instant {
-        self.0.heard.at().max(self.0.moved.at())
+        self.connection.moved()
+    }
+
+    /// Whether all that there was to say has gone out, and nothing more will be said.
+    pub fn has_said_all(&self) -> bool {
+        self.shared.said.load(Ordering::Acquire)
     }
 }
 
@@ -306,10 +288,11 @@ fn decode<T>(response: &Response<T>) -> Result<ResponseHead, HandshakeError> {
 
 /// Moves a connection until it is over.
 async fn run(
-    running: h2::client::Connection<Listened, Bytes>,
+    running: h2::client::Connection<Wire, Bytes>,
     mut pings: PingPong,
     connection: Connection,
     shared: Arc<Shared>,
+    remains: Remains,
     probe: Option<Duration>,
 ) {
     let mut running = Box::pin(running);
@@ -319,8 +302,8 @@ async fn run(
     loop {
         // Whatever is heard postpones it: a pong may come behind much that is on the way already.
         let due = || match (pinged, probe) {
-            (Some((since, Some(patience))), _) => since.max(shared.heard.at()).checked_add(patience),
-            (None, Some(probe)) => unmissed.max(shared.heard.at()).checked_add(probe),
+            (Some((since, Some(patience))), _) => since.max(connection.heard()).checked_add(patience),
+            (None, Some(probe)) => unmissed.max(connection.heard()).checked_add(probe),
             (Some((_, None)), _) | (None, None) => None,
         };
         let mut asked = pin!(shared.asked.notified());
@@ -358,7 +341,7 @@ async fn run(
                 None => unmissed = Instant::now(),
             },
             () = &mut asked => {
-                if pinged.is_none() && shared.heard.at().elapsed() > FRESH {
+                if pinged.is_none() && connection.heard().elapsed() > FRESH {
                     let sent = pings.send_ping(Ping::opaque()).is_ok();
                     pinged = sent.then(|| (Instant::now(), Some(PONG_FOR_REQUEST)));
                 }
@@ -366,21 +349,40 @@ async fn run(
         }
     }
     drop(running);
-    let left = shared.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let left = remains.lock().unwrap_or_else(PoisonError::into_inner).take();
     // Who waits for a stream of this one looks for another.
     shared.freed.notify_waiters();
-    if let Some(stream) = left {
-        let _late = tokio::time::timeout(LONGEST_FAREWELL, farewell(stream, &shared)).await;
+    if let Some(Left { stream, all_sent }) = left {
+        let taken = farewell(stream, &connection).await;
+        shared.said.store(all_sent && taken, Ordering::Release);
     }
 }
 
 /// Reads up to the peer's end. A socket that is closed while something unread is there (a
-/// WINDOW_UPDATE is enough) is reset, and what was still on its way out is lost.
-async fn farewell(mut stream: Stream, shared: &Shared) {
+/// WINDOW_UPDATE is enough) is reset, and what was still on its way out is lost: whether nothing
+/// can have been.
+async fn farewell(mut stream: Stream, connection: &Connection) -> bool {
+    let unacknowledged =
+        |stream: &Stream| stream.tcp().and_then(tcp_info).map_or(0, |info| info.unacknowledged);
+    let began = Instant::now();
     let mut nobody_reads = [0; 4096];
-    while let Ok(Ok(1..)) = tokio::time::timeout(FAREWELL, stream.read(&mut nobody_reads)).await {
-        shared.heard.now();
+    let (mut on_its_way, mut moved) = (u32::MAX, began);
+    while moved.elapsed() < STANDSTILL && began.elapsed() < LONGEST_FAREWELL {
+        match tokio::time::timeout(FAREWELL, stream.read(&mut nobody_reads)).await {
+            Ok(Ok(1..)) => {}
+            // It wants no more.
+            Ok(Ok(0) | Err(_)) => return true,
+            Err(_) => match unacknowledged(&stream) {
+                0 => return true,
+                rest if rest < on_its_way => {
+                    (on_its_way, moved) = (rest, Instant::now());
+                    connection.moves();
+                }
+                _ => {}
+            },
+        }
     }
+    unacknowledged(&stream) == 0
 }
 
 /// Sleeps until then; for ever, where there is no such moment.
@@ -391,70 +393,45 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// A stream of which is noted when something came.
-#[derive(Debug)]
-struct Listened {
-    /// There, up to the drop.
-    stream: Option<Wire>,
-    shared: Arc<Shared>,
-}
-
-impl Listened {
-    fn stream(&mut self) -> io::Result<Pin<&mut Wire>> {
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-}
-
-impl Drop for Listened {
-    fn drop(&mut self) {
-        *self.shared.left.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.stream.take().map(Wire::into_inner);
-    }
-}
-
-impl AsyncRead for Listened {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let polled = self.stream()?.poll_read(cx, buf);
-        self.shared.heard.note(&polled);
-        polled
-    }
-}
-
-impl AsyncWrite for Listened {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write(cx, bytes);
-        self.shared.moved.note(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write_vectored(cx, pieces);
-        self.shared.moved.note(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
-    }
-}
-
 pub(super) fn io_error(error: h2::Error) -> io::Error {
     let text = error.to_string();
     error.into_io().unwrap_or_else(|| io::Error::other(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// What comes of a farewell to a peer that reads 100 kB a second, so many times; before it more
+    /// is sent than that takes in any time.
+    async fn parted(times: usize) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let near = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let (mut far, _) = listener.accept().await.expect("accepted");
+        near.writable().await.expect("room");
+        while near.try_write(&[0; 16 * 1024]).is_ok() {}
+        let reads = async {
+            let mut bytes = vec![0; 100_000];
+            for _ in 0..times {
+                let _end = far.read(&mut bytes).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            std::future::pending().await
+        };
+        let connection = Connection::default();
+        tokio::select! {
+            taken = farewell(Stream::Tcp(near), &connection) => taken,
+            () = reads => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_its_time_is_waited_for_and_one_that_takes_nothing_is_not() {
+        assert!(parted(usize::MAX).await);
+        let began = Instant::now();
+        assert!(!parted(3).await);
+        assert!(began.elapsed() < 2 * STANDSTILL);
+    }
 }

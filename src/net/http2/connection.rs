@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use std::time::Duration;
+
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::MAX_STREAMS;
 
@@ -24,9 +27,38 @@ struct State {
     /// Told when a stream ends; several connections may share it.
     freed: Arc<Notify>,
     speaks: AtomicBool,
+    /// When bytes came last.
+    heard: Moment,
+    /// When bytes went out last.
+    moved: Moment,
     /// Streams whose END_STREAM has been taken, up to their drop.
     ended: Mutex<BTreeSet<u32>>,
     died: OnceLock<(io::ErrorKind, String)>,
+}
+
+/// A moment that is moved on, and looked at, from anywhere.
+#[derive(Debug)]
+struct Moment {
+    since: Instant,
+    /// Milliseconds since then.
+    passed: AtomicU64,
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self { since: Instant::now(), passed: AtomicU64::new(0) }
+    }
+}
+
+impl Moment {
+    fn is_now(&self) {
+        let passed = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.passed.store(passed, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Instant {
+        self.since + Duration::from_millis(self.passed.load(Ordering::Relaxed))
+    }
 }
 
 /// The place of one stream on its connection; it is given back on drop.
@@ -59,6 +91,26 @@ impl Connection {
     /// Whether it does, as far as is known.
     pub(super) fn is_spoken(&self) -> bool {
         self.0.speaks.load(Ordering::Acquire)
+    }
+
+    /// Something comes, if only an end.
+    pub(super) fn is_heard(&self) {
+        self.0.heard.is_now();
+    }
+
+    /// When the peer was heard last.
+    pub(super) fn heard(&self) -> Instant {
+        self.0.heard.at()
+    }
+
+    /// Something goes out.
+    pub(super) fn moves(&self) {
+        self.0.moved.is_now();
+    }
+
+    /// When something came or went last.
+    pub(super) fn moved(&self) -> Instant {
+        self.0.moved.at().max(self.heard())
     }
 
     /// The peer has ended these streams, and all that came before has been taken.

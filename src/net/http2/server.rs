@@ -14,7 +14,7 @@ use http::header::{HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Method, Response, StatusCode};
 
 use super::client::io_error;
-use super::wire::Wire;
+use super::wire::{Remains, Wire};
 use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
 use crate::net::stream::Stream;
 use crate::proto::Status;
@@ -61,7 +61,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS as u32)
             .max_header_list_size(MAX_REQUEST_HEAD as u32)
             .max_local_error_reset_streams(Some(MAX_MALFORMED))
-            .handshake(Wire::new(client, streams.clone()))
+            .handshake(Wire::new(client, streams.clone(), Remains::default()))
             .await
             .map_err(io_error)?;
         Ok(Self { running, streams, leaving: false })

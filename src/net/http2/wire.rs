@@ -9,7 +9,9 @@
 //! write: it flushes whenever it is polled, and a flush behind which nothing was written is one.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,10 +23,23 @@ use crate::net::stream::Stream;
 /// Four of TLS's largest records.
 const MOST: usize = 64 * 1024;
 
+/// What is left when h2 is done with it.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) stream: Stream,
+    /// All that h2 had to say has gone out of this process.
+    pub(super) all_sent: bool,
+}
+
+/// Where that is put: h2 gives nothing back.
+pub(super) type Remains = Arc<Mutex<Option<Left>>>;
+
 /// A stream that h2 speaks over.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: Stream,
+    /// There, up to the drop.
+    stream: Option<Stream>,
+    remains: Remains,
     connection: Connection,
     frames: Frames,
     /// Streams that have ended in what was read last.
@@ -34,18 +49,24 @@ pub(super) struct Wire {
     sent: usize,
     /// Since the last flush.
     written: bool,
+    /// The stream may hold some of it still.
+    unflushed: bool,
 }
 
 impl Wire {
-    /// Below this connection.
-    pub(super) fn new(stream: Stream, connection: Connection) -> Self {
-        let (frames, ended, held) = (Frames::default(), Vec::new(), Vec::new());
-        Self { stream, connection, frames, ended, held, sent: 0, written: false }
-    }
-
-    /// The stream; to be taken when all has been flushed.
-    pub(super) fn into_inner(self) -> Stream {
-        self.stream
+    /// Below this connection; at its end the stream is left there.
+    pub(super) fn new(stream: Stream, connection: Connection, remains: Remains) -> Self {
+        Self {
+            stream: Some(stream),
+            remains,
+            connection,
+            frames: Frames::default(),
+            ended: Vec::new(),
+            held: Vec::new(),
+            sent: 0,
+            written: false,
+            unflushed: false,
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -54,14 +75,25 @@ impl Wire {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.held.len() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.held[self.sent..]))? {
+            let stream = Pin::new(self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?);
+            match ready!(stream.poll_write(cx, &self.held[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => self.sent += sent,
             }
+            self.unflushed = true;
+            self.connection.moves();
         }
         self.held.clear();
         self.sent = 0;
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let all_sent = self.held.is_empty() && !self.unflushed;
+        *self.remains.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.stream.take().map(|stream| Left { stream, all_sent });
     }
 }
 
@@ -74,7 +106,9 @@ impl AsyncRead for Wire {
         let Self { stream, connection, frames, ended, .. } = &mut *self;
         connection.have_ended(ended.drain(..));
         let before = buf.filled().len();
+        let stream = stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         ready!(Pin::new(stream).poll_read(cx, buf))?;
+        connection.is_heard();
         if buf.filled().len() == before && buf.remaining() > 0 && !frames.are_whole() {
             let cut =
                 io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ends in the middle of a frame");
@@ -117,17 +151,22 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.written) && !self.is_full() {
+        if mem::take(&mut self.written) && !self.is_full() {
             cx.waker().wake_by_ref();
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?).poll_flush(cx))?;
+        if mem::take(&mut self.unflushed) {
+            self.connection.moves();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.written = false;
+        ready!(self.as_mut().poll_flush(cx))?;
+        Pin::new(self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?).poll_shutdown(cx)
     }
 }
 
@@ -145,7 +184,7 @@ mod tests {
     async fn an_end_counts_when_what_came_before_it_has_been_taken() {
         let (mut peer, near) = UnixStream::pair().expect("a pair");
         let connection = Connection::default();
-        let mut wire = Wire::new(Stream::Unix(near), connection.clone());
+        let mut wire = Wire::new(Stream::Unix(near), connection.clone(), Remains::default());
         peer.write_all(&LAST).await.expect("sent");
         wire.read_exact(&mut [0; 9]).await.expect("a frame");
         assert!(!connection.has_ended(1), "whoever reads may break off in the middle of this");
@@ -160,7 +199,7 @@ mod tests {
     async fn an_end_in_the_middle_of_a_frame_is_an_error() {
         for cut in 1..9 {
             let (mut peer, near) = UnixStream::pair().expect("a pair");
-            let mut wire = Wire::new(Stream::Unix(near), Connection::default());
+            let mut wire = Wire::new(Stream::Unix(near), Connection::default(), Remains::default());
             peer.write_all(&LAST[..cut]).await.expect("sent");
             drop(peer);
             let read = wire.read_to_end(&mut Vec::new()).await.map_err(|error| error.kind());

@@ -8,8 +8,13 @@ use bytes::Bytes;
 use super::head::{Class, ResponseHead, Status};
 use super::limits::{MAX_ATTEMPTS, MAX_INTERIM};
 use super::request::{self, Message, RequestFields};
-use crate::auth::{Challenges, Credentials};
+use crate::auth::{Challenges, Credentials, basic};
 use crate::authority::Authority;
+use crate::secret::Secret;
+
+/// The shortest password that is looked for by itself in a text. One that is shorter stands in many
+/// words, and to take it out there would tell it.
+const SHORTEST_PASSWORD: usize = 3;
 
 /// The request and how far it got.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub struct Exchange {
     target: Authority,
     fields: RequestFields,
     credentials: Option<Credentials>,
+    /// Those that have gone out: the proxy may repeat any.
+    sent: Vec<Credentials>,
     attempts: usize,
     interim: usize,
 }
@@ -68,7 +75,7 @@ pub enum ExchangeError {
 impl Exchange {
     /// Asks for a tunnel to `target`; `credentials` go with the first request.
     pub fn new(target: Authority, fields: RequestFields, credentials: Option<Credentials>) -> Self {
-        Self { target, fields, credentials, attempts: 0, interim: 0 }
+        Self { target, fields, credentials, sent: Vec::new(), attempts: 0, interim: 0 }
     }
 
     /// The next request, as the bytes of an HTTP/1.1 head.
@@ -90,23 +97,47 @@ impl Exchange {
         }
         self.attempts += 1;
         self.interim = 0;
-        let Self { target, fields, credentials, .. } = self;
+        let Self { target, fields, credentials, sent, .. } = self;
+        if sent.last() != credentials.as_ref() {
+            sent.extend(credentials.clone());
+        }
         Ok(Message { target, fields, credentials: credentials.as_ref() })
     }
 
-    /// Takes the credentials out of what a proxy repeats of its request: its text is shown.
-    pub fn mask(&self, head: &mut ResponseHead) {
-        let made = self.credentials.as_ref().map(Credentials::expose);
-        for sent in made.into_iter().chain(self.fields.authorization()) {
+    /// Takes out of a head what a proxy repeats of our secrets in it: its text is shown.
+    pub fn mask_head(&self, head: &mut ResponseHead) {
+        let secrets = self.secrets();
+        let values = head.fields.iter_mut().map(|(_, value)| value);
+        values.chain([&mut head.reason]).for_each(|text| mask(text, &secrets));
+    }
+
+    /// The same for any other bytes of its.
+    pub fn mask(&self, bytes: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        mask(&mut text, &self.secrets());
+        text
+    }
+
+    /// What was sent that nobody else shall read, the longest first: a name and its password too, as
+    /// a proxy that took Basic knows them, and as its pages write them.
+    fn secrets(&self) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        for sent in self.sent.iter().map(Credentials::expose).chain(self.fields.authorization()) {
             // The scheme is no secret, and stands in every challenge.
-            let secret = sent.split_once(' ').map_or(sent, |(_, secret)| secret.trim());
-            let values = head.fields.iter_mut().map(|(_, value)| value);
-            for text in values.chain([&mut head.reason]).filter(|_| !secret.is_empty()) {
-                if text.contains(secret) {
-                    *text = text.replace(secret, "[redacted]");
+            secrets.push(sent.split_once(' ').map_or(sent, |(_, token)| token.trim()).to_owned());
+            if let Some(Ok(login)) = basic::login(sent)
+                && let Some(password) = login.password().map(Secret::expose)
+            {
+                let pair = format!("{}:{password}", login.user());
+                secrets.extend([in_html(&pair), pair]);
+                if password.len() >= SHORTEST_PASSWORD {
+                    secrets.extend([in_html(password), password.to_owned()]);
                 }
             }
         }
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.into_iter().map(Secret::new).collect()
     }
 
     /// Judges a response.
@@ -126,6 +157,7 @@ impl Exchange {
             Class::Success => {
                 // RFC 9110 §11.7.2: credentials are for the proxy, never for what is behind it.
                 self.credentials = None;
+                self.sent.clear();
                 Ok(Verdict::Open)
             }
             Class::ClientError if head.status == Status::PROXY_AUTHENTICATION_REQUIRED => {
@@ -141,6 +173,21 @@ impl Exchange {
     pub fn authorize(&mut self, credentials: Credentials) {
         self.credentials = Some(credentials);
     }
+}
+
+fn mask(text: &mut String, secrets: &[Secret]) {
+    for secret in secrets.iter().map(Secret::expose) {
+        if text.contains(secret) {
+            *text = text.replace(secret, "[redacted]");
+        }
+    }
+}
+
+/// As a page has it.
+fn in_html(text: &str) -> String {
+    [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")]
+        .into_iter()
+        .fold(text.to_owned(), |text, (character, entity)| text.replace(character, entity))
 }
 
 /// The fields of a response that say why it came, and from whom.

@@ -195,7 +195,8 @@ impl Handshake {
     /// one.
     pub fn overdue(&self) -> Option<HandshakeError> {
         let begins = self.buffer.iter().zip(b"HTTP/").all(|(came, wanted)| came == wanted);
-        (!begins && matches!(self.state, State::ExpectHead(_))).then(|| head::not_http(&self.buffer).into())
+        (!begins && matches!(self.state, State::ExpectHead(_)))
+            .then(|| self.masked(head::not_http(&self.buffer)).into())
     }
 
     /// The last 407.
@@ -209,6 +210,11 @@ impl Handshake {
         let mut excerpt = self.excerpt.take()?;
         excerpt.receive(&self.buffer);
         Some(excerpt)
+    }
+
+    /// Content without what it repeats of our secrets.
+    pub fn mask(&self, content: &[u8]) -> String {
+        self.exchange.mask(content)
     }
 
     /// Bytes held at present.
@@ -246,13 +252,22 @@ impl Handshake {
         }
     }
 
+    /// The error without our secrets, which the line that it quotes may repeat.
+    fn masked(&self, error: HeadError) -> HeadError {
+        match error {
+            HeadError::StatusLine(line) => HeadError::StatusLine(self.exchange.mask(&line).into()),
+            HeadError::TlsRecord | HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields => error,
+        }
+    }
+
     fn expect_head(&mut self, mut scan: Scan) -> Result<Transition, HandshakeError> {
         // RFC 9112 §9.2: empty lines may be left over behind an earlier response.
         let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
         if self.used && scan.is_new() {
             self.buffer.advance(self.buffer.iter().take_while(blank).count());
         }
-        let Some((mut head, length)) = head::decode(&self.buffer, &mut scan)? else {
+        let decoded = head::decode(&self.buffer, &mut scan).map_err(|error| self.masked(error))?;
+        let Some((mut head, length)) = decoded else {
             return match (self.eof, self.buffer.is_empty()) {
                 (false, _) => Ok(Transition::Yield(State::ExpectHead(scan), Step::Receive)),
                 // Q20, Q22: it was closed behind an earlier response; that is no answer to this
@@ -260,11 +275,11 @@ impl Handshake {
                 (true, true) if self.used => Ok(Transition::Next(State::Reconnect)),
                 (true, true) => Err(HandshakeError::Closed),
                 (true, false) if self.buffer.starts_with(b"HTTP/") => Err(HandshakeError::Truncated),
-                (true, false) => Err(head::not_http(&self.buffer).into()),
+                (true, false) => Err(self.masked(head::not_http(&self.buffer)).into()),
             };
         };
         let _head = self.buffer.split_to(length);
-        self.exchange.mask(&mut head);
+        self.exchange.mask_head(&mut head);
         head::log(&head, if head.http_1_0 { "1.0" } else { "1.1" });
         match self.exchange.response(&head)? {
             Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),

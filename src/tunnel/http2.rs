@@ -144,7 +144,7 @@ impl<'a> Ladder<'a> {
                 }
                 Verdict::Refused(refusal) => {
                     self.observer.learnt(Facts::Refused { refusal: &refusal });
-                    self.read_page(stream).await;
+                    self.read_page(stream, &exchange).await;
                     if authentication.is_refused_by(refusal.status) {
                         let refused = Stopped::GaveUp(GiveUp::Refused);
                         return Err(self.stopped(refused, authentication, Some(refusal)));
@@ -176,7 +176,7 @@ impl<'a> Ladder<'a> {
                 Ok(None) => Stopped::GaveUp(GiveUp::NoLogin),
                 Err(stopped) => stopped,
             };
-            self.read_page(stream).await;
+            self.read_page(stream, &exchange).await;
             return Err(self.stopped(stopped, authentication, Some(refusal)));
         }
     }
@@ -208,11 +208,11 @@ impl<'a> Ladder<'a> {
     }
 
     /// Tells the observer what the proxy wrote behind its refusal, if that is wanted.
-    async fn read_page(&mut self, stream: Tunnelled) {
+    async fn read_page(&mut self, stream: Tunnelled, exchange: &Exchange) {
         if self.observer.wants_content() {
             let mut stream = Stream::Channel(Box::new(stream));
             let content = read_excerpt(Excerpt::of_stream(), &mut stream, CONTENT_PATIENCE).await;
-            self.observer.learnt(Facts::Content { content: &content });
+            self.observer.learnt(Facts::Content { content: &exchange.mask(&content) });
         }
     }
 

@@ -472,7 +472,7 @@ impl Ladder<'_> {
         }
         let (Some(excerpt), Some(stream)) = (handshake.excerpt(), &mut self.stream) else { return };
         let content = http1::read_excerpt(excerpt, stream, CONTENT_PATIENCE).await;
-        self.observer.learnt(Facts::Content { content: &content });
+        self.observer.learnt(Facts::Content { content: &handshake.mask(&content) });
     }
 
     /// In TLS 1.3 a proxy judges our certificate when our side of the handshake is over: its alert

@@ -90,8 +90,8 @@ pub enum Facts<'a> {
     },
     /// What came behind the last refusal.
     Content {
-        /// Its beginning.
-        content: &'a [u8],
+        /// Its beginning, without what it repeats of our secrets.
+        content: &'a str,
     },
 }
 

@@ -228,21 +228,24 @@ fn a_password_is_never_shown() {
 fn credentials_that_a_proxy_repeats_are_masked_wherever_its_text_is_shown() {
     let encoded = basic(NAME_AND_PASSWORD);
     let token = encoded.split_once(' ').unwrap().1.to_owned();
+    let password = NAME_AND_PASSWORD.split_once(':').unwrap().1;
     for by_hand in [false, true] {
         for (command, options) in
             [("connect", &["-vv"][..]), ("check", &["--json", "--no-tls"]), ("check", &["--no-tls"])]
         {
-            let proxy = ScriptedProxy::start(|conn| {
+            let proxy = ScriptedProxy::start(move |conn| {
                 let mut head = conn.expect_connect("host:22");
                 if authorization(&head).is_empty() {
                     conn.send(BASIC_407);
                     head = conn.expect_connect("host:22");
                 }
-                let echo = authorization(&head)[0];
+                // As it came, and as the proxy knows it now.
+                let echo = format!("{} {NAME_AND_PASSWORD} or {password}", authorization(&head)[0]);
                 conn.send(format!(
                     "HTTP/1.1 502 no: {echo}\r\nVia: 1.1 {echo}\r\nX-Squid-Error: {echo}\r\nX-Request: {echo}\r\n\
-                     Proxy-Status: p; details=\"{echo}\"\r\nContent-Length: 0\r\n\r\n"
+                     Proxy-Status: p; details=\"{echo}\"\r\nContent-Type: text/html\r\n\r\n<p>You sent {echo}</p>"
                 ));
+                conn.finish_writing();
                 conn.read_to_any_end();
             });
             let mut cmd = wimble();
@@ -258,10 +261,26 @@ fn credentials_that_a_proxy_repeats_are_masked_wherever_its_text_is_shown() {
             };
             let finished = finish(&mut cmd, b"", LIMIT).exits(8);
             let said = format!("{}{}", finished.text(), finished.stderr);
-            assert!(!said.contains(&token) && said.contains("[redacted]"), "{command} {options:?}: {said}");
+            let is_told = said.contains(&token) || said.contains(password);
+            assert!(!is_told && said.contains("[redacted]"), "{command} {options:?}: {said}");
             proxy.done();
         }
     }
+}
+
+#[test]
+fn a_password_that_stands_where_a_status_line_should_is_masked_too() {
+    let password = NAME_AND_PASSWORD.split_once(':').unwrap().1;
+    let proxy = ScriptedProxy::start(move |conn| {
+        conn.expect_connect("host:22");
+        conn.send(format!("{password} is no good\r\n\r\n"));
+        conn.read_to_any_end();
+    });
+    let mut cmd = connect_as(&proxy, "host:22");
+    let finished =
+        finish(cmd.args(["--proxy-auth", "basic"]), b"", LIMIT).fails(9).says("[redacted] is no good");
+    assert!(!finished.stderr.contains(password), "{}", finished.stderr);
+    proxy.done();
 }
 
 #[test]

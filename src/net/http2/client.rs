@@ -159,7 +159,7 @@ impl Requests {
                 Ok(Came::Final(answer)) => (decode(&answer)?, Some(answer.into_body())),
                 Err(error) => return Err(self.failed(&error)),
             };
-            exchange.mask(&mut head);
+            exchange.mask_head(&mut head);
             head::log(&head, "2");
             // RFC 9113 §3.4: the peer's SETTINGS come before anything else of it.
             if !self.shared.settled.swap(true, Ordering::AcqRel) {

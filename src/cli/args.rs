@@ -85,7 +85,7 @@ impl Cli {
                          ssh -o ProxyCommand='wimble connect --proxy http://proxy.example:3128 %h %p' host",
                     )
                     .override_usage("wimble connect [OPTIONS] HOST PORT\n       wimble connect [OPTIONS] HOST:PORT")
-                    .defer(ConnectArgs::augment_args),
+                    .defer(|command| last_wins(ConnectArgs::augment_args(command))),
                 clap::Command::new("forward")
                     .about("Listen locally, with a tunnel for each connection (ssh -L)")
                     .before_help(
@@ -93,13 +93,13 @@ impl Cli {
                          wimble forward --proxy http://proxy.example:3128 8443:host.example:443\n    \
                          curl --connect-to ::127.0.0.1:8443 https://host.example/",
                     )
-                    .defer(ForwardArgs::augment_args),
+                    .defer(|command| last_wins(ForwardArgs::augment_args(command))),
                 clap::Command::new("check")
                     .about("Walk to the target stage by stage, TLS included, and report")
                     .before_help(
                         "Example:\n    wimble check --proxy http://proxy.example:3128 host.example:443",
                     )
-                    .defer(CheckArgs::augment_args),
+                    .defer(|command| last_wins(CheckArgs::augment_args(command))),
                 clap::Command::new("serve")
                     .about("A small CONNECT proxy, for trying things out and for tests")
                     .before_help(
@@ -107,7 +107,7 @@ impl Cli {
                          wimble serve --listen 127.0.0.1:3128\n    \
                          wimble connect --proxy 127.0.0.1:3128 host.example 22",
                     )
-                    .defer(ServeArgs::augment_args),
+                    .defer(|command| last_wins(ServeArgs::augment_args(command))),
                 clap::Command::new(CONFIG)
                     .about("Show the settings in force, and where each comes from")
                     .before_help(
@@ -115,14 +115,14 @@ impl Cli {
                          wimble config --profile work\n    \
                          wimble config -F other.toml --connect-timeout 3s",
                     )
-                    .defer(config_options),
+                    .defer(|command| last_wins(config_options(command))),
                 clap::Command::new("completions")
                     .about("Print a completion script")
                     .before_help(
                         "Example:\n    \
                          wimble completions bash > ~/.local/share/bash-completion/completions/wimble",
                     )
-                    .defer(CompletionsArgs::augment_args),
+                    .defer(|command| last_wins(CompletionsArgs::augment_args(command))),
             ]);
         #[cfg(feature = "keyring")]
         let root = root.subcommands([
@@ -133,13 +133,13 @@ impl Cli {
                      wimble login --proxy http://proxy.example:3128 -U alice\n    \
                      wimble connect --proxy http://proxy.example:3128 --keyring host.example 22",
                 )
-                .defer(LoginArgs::augment_args),
+                .defer(|command| last_wins(LoginArgs::augment_args(command))),
             clap::Command::new("logout")
                 .about("Take the login for a proxy out of the keyring")
                 .before_help("Example:\n    wimble logout --proxy http://proxy.example:3128")
-                .defer(LogoutArgs::augment_args),
+                .defer(|command| last_wins(LogoutArgs::augment_args(command))),
         ]);
-        LogArgs::augment_args(root)
+        last_wins(LogArgs::augment_args(root))
     }
 
     /// Reads the words, and the configuration file as far as they leave it a say.
@@ -223,6 +223,16 @@ impl Command {
             Self::Serve(_) | Self::Config(_) | Self::Completions(_) => None,
         }
     }
+}
+
+/// An option that is given again replaces what was given before, as curl has it: an alias can be
+/// overridden.
+fn last_wins(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| {
+        let is_single = matches!(arg.get_action(), clap::ArgAction::Set | clap::ArgAction::SetTrue);
+        let id = arg.get_id().clone();
+        if is_single && !arg.is_positional() { arg.overrides_with(id) } else { arg }
+    })
 }
 
 /// The command that has no words of its own: its options are those of all settings.

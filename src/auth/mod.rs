@@ -16,6 +16,7 @@ pub mod negotiate;
 mod nonces;
 #[cfg(feature = "ntlm")]
 pub mod ntlm;
+mod sent;
 pub mod username;
 pub mod verifier;
 
@@ -25,6 +26,7 @@ use std::time::SystemTime;
 pub use authenticator::Authenticator;
 pub use challenge::{Challenge, Challenges};
 pub use memory::Memory;
+pub use sent::Sent;
 
 use crate::secret::Secret;
 

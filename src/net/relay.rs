@@ -95,6 +95,9 @@ pub fn relay(
         let mut tunnel_broke: Option<Broken<'_>> = None;
         let outcome = std::future::poll_fn(|cx| {
             loop {
+                // A channel may have more at hand for as long as it is read: the thread's other
+                // tunnels have their turn.
+                let turn = ready!(tokio::task::coop::poll_proceed(cx));
                 let mut progress = false;
                 match inbound.poll(cx, &client, &tunnel) {
                     Poll::Ready(Ok(Moved::Some)) => {
@@ -159,6 +162,7 @@ pub fn relay(
                     return Poll::Ready(Err(RelayError::Unread(error)));
                 }
                 if progress {
+                    turn.made_progress();
                     continue;
                 }
                 if let Some(left) = &mut client_left
@@ -471,4 +475,76 @@ impl Direction {
 /// A pipe that this thread has at hand, or a new one.
 fn borrow_pipe() -> io::Result<Pipe> {
     PIPES.with_borrow_mut(Vec::pop).map_or_else(Pipe::new, Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::super::channel::Channel;
+    use super::super::ending::HalfClose;
+    use super::*;
+
+    /// Reads that an unfair relay would make before anybody else has a turn.
+    const MANY: usize = 10_000;
+
+    /// What always has bytes at hand, up to a point, and takes all.
+    #[derive(Debug)]
+    struct Plenty(Arc<AtomicUsize>);
+
+    impl Channel for Plenty {
+        fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.0.load(Ordering::Relaxed) < MANY { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(buffer.len())
+        }
+
+        fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn finish(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn reset_on_close(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_bulk_that_never_pauses_lets_others_have_their_turn() {
+        let reads = Arc::<AtomicUsize>::default();
+        let [client, tunnel] = [(); 2].map(|()| Stream::Channel(Box::new(Plenty(reads.clone()))));
+        let patience = Patience { half_close: HalfClose::Never, linger: None, idle: None };
+        let relayed = tokio::spawn(relay(client, tunnel, Early::default(), patience));
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!((1..MANY).contains(&reads.load(Ordering::Relaxed)), "{reads:?} reads before ten turns");
+        // It goes on after each.
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while reads.load(Ordering::Relaxed) < MANY {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it goes on");
+        relayed.abort();
+    }
 }

@@ -5,16 +5,11 @@
 
 use bytes::Bytes;
 
-use super::head::{Class, ResponseHead, Status};
+use super::head::{self, Class, ResponseHead, Status};
 use super::limits::{MAX_ATTEMPTS, MAX_INTERIM};
 use super::request::{self, Message, RequestFields};
-use crate::auth::{Challenges, Credentials, basic};
+use crate::auth::{Challenges, Credentials, Sent};
 use crate::authority::Authority;
-use crate::secret::Secret;
-
-/// The shortest password that is looked for by itself in a text. One that is shorter stands in many
-/// words, and to take it out there would tell it.
-const SHORTEST_PASSWORD: usize = 3;
 
 /// The request and how far it got.
 #[derive(Debug)]
@@ -22,8 +17,8 @@ pub struct Exchange {
     target: Authority,
     fields: RequestFields,
     credentials: Option<Credentials>,
-    /// Those that have gone out: the proxy may repeat any.
-    sent: Vec<Credentials>,
+    /// All that have gone out: the proxy may repeat any.
+    sent: Sent,
     attempts: usize,
     interim: usize,
 }
@@ -41,7 +36,8 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
-/// The proxy said no, in HTTP. Its text comes from the network and is not escaped.
+/// The proxy said no, in HTTP. Its text comes from the network and is not escaped; what it repeats
+/// of our secrets is taken out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The final status.
@@ -75,7 +71,9 @@ pub enum ExchangeError {
 impl Exchange {
     /// Asks for a tunnel to `target`; `credentials` go with the first request.
     pub fn new(target: Authority, fields: RequestFields, credentials: Option<Credentials>) -> Self {
-        Self { target, fields, credentials, sent: Vec::new(), attempts: 0, interim: 0 }
+        let mut sent = Sent::default();
+        fields.authorization().for_each(|by_hand| sent.add(by_hand));
+        Self { target, fields, credentials, sent, attempts: 0, interim: 0 }
     }
 
     /// The next request, as the bytes of an HTTP/1.1 head.
@@ -98,46 +96,44 @@ impl Exchange {
         self.attempts += 1;
         self.interim = 0;
         let Self { target, fields, credentials, sent, .. } = self;
-        if sent.last() != credentials.as_ref() {
-            sent.extend(credentials.clone());
+        if let Some(credentials) = credentials {
+            sent.add(credentials.expose());
         }
         Ok(Message { target, fields, credentials: credentials.as_ref() })
     }
 
-    /// Takes out of a head what a proxy repeats of our secrets in it: its text is shown.
-    pub fn mask_head(&self, head: &mut ResponseHead) {
-        let secrets = self.secrets();
-        let values = head.fields.iter_mut().map(|(_, value)| value);
-        values.chain([&mut head.reason]).for_each(|text| mask(text, &secrets));
+    /// What has been sent of a login so far.
+    pub fn sent(&self) -> &Sent {
+        &self.sent
     }
 
-    /// The same for any other bytes of its.
-    pub fn mask(&self, bytes: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(bytes).into_owned();
-        mask(&mut text, &self.secrets());
-        text
-    }
-
-    /// What was sent that nobody else shall read, the longest first: a name and its password too, as
-    /// a proxy that took Basic knows them, and as its pages write them.
-    fn secrets(&self) -> Vec<Secret> {
-        let mut secrets = Vec::new();
-        for sent in self.sent.iter().map(Credentials::expose).chain(self.fields.authorization()) {
-            // The scheme is no secret, and stands in every challenge.
-            secrets.push(sent.split_once(' ').map_or(sent, |(_, token)| token.trim()).to_owned());
-            if let Some(Ok(login)) = basic::login(sent)
-                && let Some(password) = login.password().map(Secret::expose)
-            {
-                let pair = format!("{}:{password}", login.user());
-                secrets.extend([in_html(&pair), pair]);
-                if password.len() >= SHORTEST_PASSWORD {
-                    secrets.extend([in_html(password), password.to_owned()]);
-                }
-            }
+    /// A head as it may be shown: without what a proxy repeats of our secrets. What it means is
+    /// decided by what it says.
+    pub fn shown(&self, head: &ResponseHead) -> ResponseHead {
+        ResponseHead {
+            http_1_0: head.http_1_0,
+            status: head.status,
+            reason: self.sent.mask(&head.reason),
+            fields: head.fields.iter().map(|(name, value)| (name.clone(), self.sent.mask(value))).collect(),
         }
-        secrets.retain(|secret| !secret.is_empty());
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.into_iter().map(Secret::new).collect()
+    }
+
+    /// Tells `-vv` of a response in HTTP of this version.
+    pub fn log(&self, head: &ResponseHead, version: &str) {
+        if tracing::enabled!(tracing::Level::TRACE) {
+            head::log(&self.shown(head), version);
+        }
+    }
+
+    /// The refusal that a final response other than 2xx is, as it may be shown.
+    pub fn refusal(&self, head: &ResponseHead) -> Refusal {
+        let head = self.shown(head);
+        let challenges = match head.status {
+            Status::PROXY_AUTHENTICATION_REQUIRED => Challenges::parse(head.values("Proxy-Authenticate")),
+            _ => Challenges::default(),
+        };
+        let explanations = explanations(&head);
+        Refusal { status: head.status, reason: head.reason, challenges, explanations }
     }
 
     /// Judges a response.
@@ -157,14 +153,13 @@ impl Exchange {
             Class::Success => {
                 // RFC 9110 §11.7.2: credentials are for the proxy, never for what is behind it.
                 self.credentials = None;
-                self.sent.clear();
                 Ok(Verdict::Open)
             }
             Class::ClientError if head.status == Status::PROXY_AUTHENTICATION_REQUIRED => {
                 Ok(Verdict::Challenged(Challenges::parse(head.values("Proxy-Authenticate"))))
             }
             Class::Redirection | Class::ClientError | Class::ServerError => {
-                Ok(Verdict::Refused(refusal(head, Challenges::default())))
+                Ok(Verdict::Refused(self.refusal(head)))
             }
         }
     }
@@ -175,28 +170,8 @@ impl Exchange {
     }
 }
 
-fn mask(text: &mut String, secrets: &[Secret]) {
-    for secret in secrets.iter().map(Secret::expose) {
-        if text.contains(secret) {
-            *text = text.replace(secret, "[redacted]");
-        }
-    }
-}
-
-/// As a page has it.
-fn in_html(text: &str) -> String {
-    [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")]
-        .into_iter()
-        .fold(text.to_owned(), |text, (character, entity)| text.replace(character, entity))
-}
-
 /// The fields of a response that say why it came, and from whom.
 pub fn explanations(head: &ResponseHead) -> Vec<(String, String)> {
     let explains = |name: &str| EXPLAINING.iter().any(|e| e.eq_ignore_ascii_case(name));
     head.fields.iter().filter(|(name, _)| explains(name)).cloned().collect()
-}
-
-/// The refusal that a final response other than 2xx is.
-pub fn refusal(head: &ResponseHead, challenges: Challenges) -> Refusal {
-    Refusal { status: head.status, reason: head.reason.clone(), challenges, explanations: explanations(head) }
 }

@@ -22,7 +22,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::content::{self, Discard, Discarded, Excerpt, Persistence};
-use super::exchange::{Exchange, ExchangeError, Refusal, Verdict, refusal};
+use super::exchange::{Exchange, ExchangeError, Refusal, Verdict};
 use super::head::{self, HeadError, ResponseHead, Scan};
 use super::request::{self, RequestFields};
 use crate::auth::{Challenges, Credentials};
@@ -212,9 +212,9 @@ impl Handshake {
         Some(excerpt)
     }
 
-    /// Content without what it repeats of our secrets.
-    pub fn mask(&self, content: &[u8]) -> String {
-        self.exchange.mask(content)
+    /// The exchange that it is.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
     }
 
     /// Bytes held at present.
@@ -255,7 +255,9 @@ impl Handshake {
     /// The error without our secrets, which the line that it quotes may repeat.
     fn masked(&self, error: HeadError) -> HeadError {
         match error {
-            HeadError::StatusLine(line) => HeadError::StatusLine(self.exchange.mask(&line).into()),
+            HeadError::StatusLine(line) => {
+                HeadError::StatusLine(self.exchange.sent().mask_bytes(&line).into())
+            }
             HeadError::TlsRecord | HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields => error,
         }
     }
@@ -267,7 +269,7 @@ impl Handshake {
             self.buffer.advance(self.buffer.iter().take_while(blank).count());
         }
         let decoded = head::decode(&self.buffer, &mut scan).map_err(|error| self.masked(error))?;
-        let Some((mut head, length)) = decoded else {
+        let Some((head, length)) = decoded else {
             return match (self.eof, self.buffer.is_empty()) {
                 (false, _) => Ok(Transition::Yield(State::ExpectHead(scan), Step::Receive)),
                 // Q20, Q22: it was closed behind an earlier response; that is no answer to this
@@ -279,8 +281,7 @@ impl Handshake {
             };
         };
         let _head = self.buffer.split_to(length);
-        self.exchange.mask_head(&mut head);
-        head::log(&head, if head.http_1_0 { "1.0" } else { "1.1" });
+        self.exchange.log(&head, if head.http_1_0 { "1.0" } else { "1.1" });
         match self.exchange.response(&head)? {
             Verdict::Interim => Ok(Transition::Next(State::ExpectHead(Scan::default()))),
             Verdict::Open => {
@@ -294,7 +295,7 @@ impl Handshake {
             Verdict::Challenged(challenges) => {
                 self.excerpt = Some(Excerpt::of(&head));
                 self.used = true;
-                self.challenged = Some(refusal(&head, challenges.clone()));
+                self.challenged = Some(self.exchange.refusal(&head));
                 let (connection, discard) = content::plan(&head);
                 Ok(Transition::Next(State::Challenged { challenges, connection, discard }))
             }

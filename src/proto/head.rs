@@ -9,12 +9,10 @@ use bytes::Bytes;
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_QUOTE};
 
 /// The lines of a response, for `-vv`.
-pub(crate) fn log(head: &ResponseHead, version: &str) {
-    if tracing::enabled!(tracing::Level::TRACE) {
-        tracing::trace!("< HTTP/{version} {} {}", head.status, head.reason);
-        for (name, value) in &head.fields {
-            tracing::trace!("< {name}: {value}");
-        }
+pub(super) fn log(head: &ResponseHead, version: &str) {
+    tracing::trace!("< HTTP/{version} {} {}", head.status, head.reason);
+    for (name, value) in &head.fields {
+        tracing::trace!("< {name}: {value}");
     }
 }
 

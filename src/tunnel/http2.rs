@@ -14,7 +14,7 @@ use crate::net::http2::client::{Answer, AskError, Requests, begin};
 use crate::net::http2::{Lease, Tunnelled};
 use crate::net::stream::Stream;
 use crate::proto::content::{Excerpt, Persistence};
-use crate::proto::exchange::{Verdict, refusal};
+use crate::proto::exchange::Verdict;
 use crate::proto::http2::Http2Error;
 use crate::proto::{Exchange, HandshakeError, Version};
 use crate::route::Protocol;
@@ -122,7 +122,7 @@ impl<'a> Ladder<'a> {
                     }
                     again += 1;
                     tracing::debug!("asking again: {error}");
-                    match self.another().await? {
+                    match self.another(authentication.deadline).await? {
                         Some(other) => place = other,
                         None => return Ok(Asked::Http1(authentication.into(), sent)),
                     }
@@ -130,11 +130,12 @@ impl<'a> Ladder<'a> {
                 }
                 Err(error) => return Err(self.unanswered(error)),
             };
-            let refusal = match verdict {
+            let challenges = match verdict {
                 // No final response is one.
                 Verdict::Interim => return Err(self.failed(Cause::Closed)),
                 Verdict::Open => {
-                    self.observer.learnt(Facts::Answered { response: &head });
+                    self.observer
+                        .learnt(Facts::Answered { response: &exchange.shown(&head), sent: exchange.sent() });
                     if let Err(stopped) = authentication.opened(&head).await {
                         return Err(self.stopped(stopped, authentication, None));
                     }
@@ -151,10 +152,11 @@ impl<'a> Ladder<'a> {
                     }
                     return Err(self.failed(Cause::Refused(refusal.into())));
                 }
-                Verdict::Challenged(challenges) => refusal(&head, challenges),
+                Verdict::Challenged(challenges) => challenges,
             };
+            let refusal = exchange.refusal(&head);
             self.observer.learnt(Facts::Refused { refusal: &refusal });
-            let stopped = match authentication.answer(&refusal.challenges, Persistence::Persists).await {
+            let stopped = match authentication.answer(&challenges, Persistence::Persists).await {
                 Ok(Some(credentials)) => {
                     self.observer.learnt(Facts::Authorized { scheme: credentials.scheme() });
                     if credentials.are_bound() {
@@ -166,7 +168,7 @@ impl<'a> Ladder<'a> {
                     // Its place is free again, unless somebody was quicker.
                     place = match requests.lease() {
                         Some(lease) => Place { requests, lease, fresh: false },
-                        None => match self.another().await? {
+                        None => match self.another(authentication.deadline).await? {
                             Some(other) => other,
                             None => return Ok(Asked::Http1(authentication.into(), sent)),
                         },
@@ -188,9 +190,9 @@ impl<'a> Ladder<'a> {
         Asked::Http1(authentication.into(), sent)
     }
 
-    /// Another place. What is seen on the way to it is not told twice.
-    async fn another(&mut self) -> Result<Option<Place>, Error> {
-        self.observer.learnt(Facts::Reconnected);
+    /// Another place, in the time that the whole exchange has. What is seen on the way to it is not
+    /// told twice.
+    async fn another(&mut self, deadline: Instant) -> Result<Option<Place>, Error> {
         let mut nobody = ();
         let Self { target, proxy, nearer, config, .. } = *self;
         let mut ladder = Ladder {
@@ -202,8 +204,12 @@ impl<'a> Ladder<'a> {
             observer: &mut nobody,
             stream: None,
         };
-        let place = ladder.place().await?;
+        let place = timeout_at(deadline, ladder.place()).await;
         self.stream = ladder.stream.take();
+        let place = place.map_err(|_| self.failed(Cause::Timeout(self.config.proxy_timeout)))??;
+        if place.as_ref().is_none_or(|place| place.fresh) {
+            self.observer.learnt(Facts::Reconnected);
+        }
         Ok(place)
     }
 
@@ -212,7 +218,7 @@ impl<'a> Ladder<'a> {
         if self.observer.wants_content() {
             let mut stream = Stream::Channel(Box::new(stream));
             let content = read_excerpt(Excerpt::of_stream(), &mut stream, CONTENT_PATIENCE).await;
-            self.observer.learnt(Facts::Content { content: &exchange.mask(&content) });
+            self.observer.learnt(Facts::Content { content: &exchange.sent().mask_bytes(&content) });
         }
     }
 

@@ -359,7 +359,10 @@ impl Ladder<'_> {
         loop {
             let stopped = match self.advance(&mut handshake, authentication.deadline).await? {
                 Step::Open { response, early } => {
-                    self.observer.learnt(Facts::Answered { response: &response });
+                    self.observer.learnt(Facts::Answered {
+                        response: &handshake.exchange().shown(&response),
+                        sent: handshake.exchange().sent(),
+                    });
                     if let Err(stopped) = authentication.opened(&response).await {
                         return Err(self.stopped(stopped, authentication, None));
                     }
@@ -472,7 +475,7 @@ impl Ladder<'_> {
         }
         let (Some(excerpt), Some(stream)) = (handshake.excerpt(), &mut self.stream) else { return };
         let content = http1::read_excerpt(excerpt, stream, CONTENT_PATIENCE).await;
-        self.observer.learnt(Facts::Content { content: &handshake.mask(&content) });
+        self.observer.learnt(Facts::Content { content: &handshake.exchange().sent().mask_bytes(&content) });
     }
 
     /// In TLS 1.3 a proxy judges our certificate when our side of the handshake is over: its alert

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use super::Error;
+use crate::auth::Sent;
 use crate::authority::Authority;
 use crate::net::tls::Watch;
 use crate::proto::{Refusal, ResponseHead, Version};
@@ -69,7 +70,8 @@ pub enum Facts<'a> {
         /// Its name, as it stands in the request.
         scheme: &'a str,
     },
-    /// The proxy closed the connection: the next request goes over a new one.
+    /// The next request goes over a new connection: the proxy closed the one before, or takes no
+    /// more there.
     Reconnected,
     /// TLS with the proxy begins.
     Securing {
@@ -80,8 +82,10 @@ pub enum Facts<'a> {
     Granted,
     /// The 2xx.
     Answered {
-        /// Its head.
+        /// Its head, without what it repeats of our secrets.
         response: &'a ResponseHead,
+        /// Those: who is behind the proxy may repeat them too.
+        sent: &'a Sent,
     },
     /// Another final answer, a 407 that can be answered included.
     Refused {
@@ -91,7 +95,7 @@ pub enum Facts<'a> {
     /// What came behind the last refusal.
     Content {
         /// Its beginning, without what it repeats of our secrets.
-        content: &'a str,
+        content: &'a [u8],
     },
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::check::report;
 use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, basic, turn};
 use crate::support::{
     Finished, LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish, listening, wimble, wimble_through,
@@ -265,6 +266,42 @@ fn credentials_that_a_proxy_repeats_are_masked_wherever_its_text_is_shown() {
             assert!(!is_told && said.contains("[redacted]"), "{command} {options:?}: {said}");
             proxy.done();
         }
+    }
+}
+
+#[test]
+fn what_is_masked_is_what_is_shown_and_not_what_it_means() {
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send(
+            "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\nVia: 1.1 chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        );
+        conn.read_to_any_end();
+    });
+    let mut cmd = wimble();
+    cmd.args(["check", "--json", "--no-tls", "--proxy-auth", "basic", "-x", &proxy.url(), "host:22"]);
+    cmd.env("WIMBLE_PROXY_USER", "aladdin").env("WIMBLE_PROXY_PASSWORD", "chunked");
+    let report = report(&finish(&mut cmd, b"", LIMIT).exits(7)).to_string();
+    assert!(report.contains("\"page\":\"hello\"") && report.contains("1.1 [redacted]"), "{report}");
+    proxy.done();
+}
+
+#[test]
+fn a_login_that_comes_back_through_the_tunnel_is_masked_in_the_report() {
+    for (inside, says) in [("--no-tls", 0), ("--insecure", 10)] {
+        let proxy = ScriptedProxy::start(|conn| {
+            let head = conn.expect_connect("host:22");
+            let echo = authorization(&head)[0].to_owned();
+            conn.send(format!("HTTP/1.1 200 OK\r\n\r\n{echo} {NAME_AND_PASSWORD}\r\n"));
+            conn.read_to_any_end();
+        });
+        let mut cmd = wimble();
+        cmd.args(["check", "--json", inside, "--proxy-auth", "basic", "-x", &proxy.url(), "host:22"]);
+        let (name, password) = NAME_AND_PASSWORD.split_once(':').unwrap();
+        cmd.env("WIMBLE_PROXY_USER", name).env("WIMBLE_PROXY_PASSWORD", password);
+        let report = report(&finish(&mut cmd, b"", LIMIT).exits(says)).to_string();
+        assert!(report.contains("Basic [redacted] [redacted]"), "{report}");
+        proxy.done();
     }
 }
 

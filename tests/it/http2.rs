@@ -9,6 +9,7 @@ use http::Response;
 
 use crate::check::report;
 use crate::check_output::assert_valid;
+use crate::support::frames::{Frames, GOAWAY};
 use crate::support::http2::{Asked, Http2Proxy, Peer, Tunnel};
 use crate::support::pki::{Leaf, Pki};
 use crate::support::proxy::{Conn, ScriptedProxy, basic, turn};
@@ -423,6 +424,25 @@ fn a_stream_that_was_refused_is_asked_for_again_and_not_for_ever() {
     });
     finish(&mut connect(&proxy), b"", LIMIT).exits(0);
     proxy.done();
+    let proxy = Http2Proxy::start(async |asked: Asked| match asked.nth {
+        1 => asked.reset(Reason::REFUSED_STREAM),
+        _ => asked.open().end(),
+    });
+    let mut cmd = wimble();
+    cmd.args([
+        "check",
+        "--json",
+        "--no-tls",
+        "--proxy",
+        &proxy.url(),
+        "--proxy-http-version",
+        "2",
+        "host:22",
+    ]);
+    let stages = report(&finish(&mut cmd, b"", LIMIT).exits(11))["stages"].clone();
+    let asked = stages.as_array().unwrap().iter().find(|stage| stage["name"] == "connect").unwrap();
+    assert_eq!((&asked["connections"], proxy.connections()), (&1.into(), 1));
+    proxy.done();
     let proxy = Http2Proxy::start(async |asked: Asked| {
         assert!(asked.nth <= 3, "it goes on");
         asked.reset(Reason::REFUSED_STREAM);
@@ -504,6 +524,49 @@ fn credentials_are_masked_in_the_log() {
     for word in [&secret["Basic ".len()..], "open-sesame", "blue-7351"] {
         assert!(!finished.stderr.contains(word), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn a_page_that_repeats_a_login_is_masked() {
+    let proxy = Http2Proxy::start(async |asked: Asked| match asked.field("proxy-authorization") {
+        Some(_) => asked.refuse(403, &[], "<p>You sent aladdin:open-sesame-7351</p>"),
+        None => asked.refuse(407, &[("proxy-authenticate", "Basic realm=\"r\"")], ""),
+    });
+    let mut cmd = wimble();
+    cmd.args([
+        "check",
+        "--json",
+        "--no-tls",
+        "--proxy",
+        &proxy.url(),
+        "--proxy-http-version",
+        "2",
+        "host:22",
+    ]);
+    let finished = finish(with_login(&mut cmd), b"", LIMIT).exits(7);
+    assert!(finished.text().contains("You sent [redacted]"), "{}", finished.text());
+    assert!(!finished.text().contains("open-sesame-7351"), "{}", finished.text());
+}
+
+#[test]
+fn the_deadline_of_the_proxy_holds_for_another_connection_too() {
+    let pki = Pki::new();
+    let config = choosing(&pki, &[b"h2"]);
+    let leaving = turn(move |conn: &mut Conn| {
+        let connection = rustls::ServerConnection::new(config).unwrap();
+        let mut tls = rustls::StreamOwned::new(connection, conn.stream().try_clone().unwrap());
+        // Of all requests none has been processed.
+        let goodbye = [Frames::settings(&[]), Frames::frame(GOAWAY, 0, 0, &[0; 8])].concat();
+        std::io::Write::write_all(&mut tls, &goodbye).unwrap();
+        std::io::Read::read_to_end(&mut tls, &mut Vec::new()).ok();
+    });
+    let silent = turn(|conn: &mut Conn| _ = conn.read_to_any_end());
+    let proxy = ScriptedProxy::in_turn(vec![leaving, silent]);
+    let mut cmd = wimble();
+    cmd.args(["connect", "--proxy", &format!("https://localhost:{}", proxy.port()), "--proxy-cacert"]);
+    cmd.arg(pki.ca_file()).args(["--proxy-timeout", "1s", "host:22"]);
+    finish(&mut cmd, b"", LIMIT).fails(124).says("no answer within 1s (--proxy-timeout)");
+    proxy.done();
 }
 
 /// HTTP/1.1 inside TLS, as a script reads and writes it.

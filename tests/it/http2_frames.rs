@@ -219,6 +219,35 @@ fn the_rest_of_an_upload_that_the_proxy_does_not_take_is_told_by_the_exit_code()
 }
 
 #[test]
+fn what_nobody_reads_is_bounded_by_frames_too_and_not_by_bytes_alone() {
+    let (tell, told) = mpsc::channel();
+    let proxy = ScriptedProxy::start(move |conn| {
+        let mut frames = Frames::open(conn, &[]);
+        // From here on the window is as wide as the program has said.
+        frames.send(&Frames::frame(SETTINGS, ACK, 0, b""));
+        let flood = Frames::frame(DATA, 0, 1, b"x").repeat(1_000);
+        // They fit into the window.
+        for _ in 0..4_000 {
+            frames.send(&flood);
+        }
+        // When this is answered they have been taken; or the connection is over.
+        frames.send(&Frames::frame(PING, 0, 0, b"all seen"));
+        frames.until_ping_or_end();
+        tell.send(()).unwrap();
+        frames.conn().read_to_any_end();
+    });
+    let mut child = Running::start(connect(&proxy).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (_stdin, _nobody_reads) = (child.take_stdin(), child.take_stdout());
+    told.recv_timeout(LIMIT).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+    let most: usize = most.strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(most < 80_000, "{most} kB");
+    drop(child);
+    proxy.done();
+}
+
+#[test]
 fn a_window_that_stays_narrow_is_used_all_the_same() {
     const LENGTH: usize = 200_000;
     let proxy = ScriptedProxy::start(move |conn| {

@@ -72,6 +72,7 @@ impl Walk<'_> {
         // A target may have nothing to say to who says nothing.
         let listened = tokio::time::timeout(BANNER_PATIENCE, listen).await.unwrap_or(Ok(()));
         said.truncate(MAX_BANNER);
+        let said = self.ladder.sent.mask_bytes(&said);
         if is_page(&said) {
             return Err(CheckError::Page(said));
         }
@@ -124,8 +125,10 @@ impl Walk<'_> {
             warn_expiry: self.check.warn_expiry,
         };
         let report = self.found.tls.insert(judgement.of(&name, watch.seen()));
-        let secured =
-            secured.map_err(|failed| CheckError::Handshake { error: failed.error, first: failed.first })?;
+        let secured = secured.map_err(|failed| {
+            let first = self.ladder.sent.mask_bytes(&failed.first);
+            CheckError::Handshake { error: failed.error, first }
+        })?;
         let heard = match patience(report, took) {
             Some(patience) => {
                 let heard = secured.listen(|| watch.seen().resumable);

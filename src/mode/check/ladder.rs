@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::judgement::TlsReport;
 use super::words;
-use crate::auth::Challenges;
+use crate::auth::{Challenges, Sent};
 use crate::authority::Authority;
 use crate::net::tcp_info::{TcpInfo, tcp_info};
 use crate::net::tls::{Seen, Watch};
@@ -102,6 +102,8 @@ pub(super) struct Ladder {
     since: Option<Instant>,
     connection: usize,
     scheme: Option<String>,
+    /// What the proxies of this way were sent of logins.
+    pub(super) sent: Sent,
 }
 
 impl Ladder {
@@ -114,6 +116,7 @@ impl Ladder {
             since: None,
             connection: 1,
             scheme: None,
+            sent: Sent::default(),
         }
     }
 
@@ -223,7 +226,8 @@ impl Observer for Ladder {
             Facts::Reconnected => *connection += 1,
             Facts::Securing { watch } => watches.push((place, watch.clone())),
             Facts::Granted => {}
-            Facts::Answered { response } => {
+            Facts::Answered { response, sent } => {
+                self.sent.join(sent);
                 exchange(response.status, &response.reason, &Challenges::default(), explanations(response));
             }
             Facts::Refused { refusal } => {

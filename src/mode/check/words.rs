@@ -7,10 +7,12 @@ const MAX_WORDS: usize = 300;
 const SILENT: [&str; 3] = ["style", "script", "head"];
 
 /// The first text of a page, or of plain text, on one line; `None` where there is none.
-pub(super) fn plain(page: &str) -> Option<String> {
-    let body = readable(page);
+pub(super) fn plain(page: &[u8]) -> Option<String> {
+    let page = String::from_utf8_lossy(page);
+    let body = readable(&page);
     // A page may say all it has to say in its title.
-    let text = if body.is_empty() { between(page, "<title", "</title").map_or(body, readable) } else { body };
+    let text =
+        if body.is_empty() { between(&page, "<title", "</title").map_or(body, readable) } else { body };
     (!text.is_empty()).then_some(text)
 }
 
@@ -111,13 +113,13 @@ mod tests {
             ("<unclosed", ""),
             ("", ""),
         ] {
-            assert_eq!(plain(page).unwrap_or_default(), words, "{page:?}");
+            assert_eq!(plain(page.as_bytes()).unwrap_or_default(), words, "{page:?}");
         }
     }
 
     #[test]
     fn squids_page_says_what_is_wrong() {
-        let page = "<html><head><meta><title>ERROR: The requested URL could not be retrieved</title>\
+        let page = b"<html><head><meta><title>ERROR: The requested URL could not be retrieved</title>\
             <style type=\"text/css\"><!-- body {} --></style></head><body id=ERR_ACCESS_DENIED>\
             <div id=\"titles\"><h1>ERROR</h1></div><p>Access Denied.</p>";
         assert_eq!(plain(page).as_deref(), Some("ERROR Access Denied."));
@@ -126,14 +128,14 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_becomes_few_words(page in prop::collection::vec(any::<u8>(), 0..2000)) {
-            let words = plain(&String::from_utf8_lossy(&page)).unwrap_or_default();
+            let words = plain(&page).unwrap_or_default();
             prop_assert!(words.chars().count() <= MAX_WORDS + 1);
             prop_assert!(!words.contains('\n'));
         }
 
         #[test]
         fn tags_in_any_order_become_few_words(page in "(<|>|</|head|style|<!--|-->|title|a| |&amp;){0,60}") {
-            plain(&page);
+            plain(page.as_bytes());
         }
     }
 }

@@ -21,11 +21,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::wire::{Left, Remains, Wire};
-use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
+use super::{
+    CONNECTION_WINDOW, Connection, FRAMES, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled,
+};
 use crate::net::stream::Stream;
 use crate::net::tcp_info::tcp_info;
 use crate::proto::exchange::{Exchange, Verdict};
-use crate::proto::head::{self, HeadError, ResponseHead, Status};
+use crate::proto::head::{HeadError, ResponseHead, Status};
 use crate::proto::http2::{Code, Http2Error};
 use crate::proto::limits::{MAX_FIELDS, MAX_HEAD};
 use crate::proto::request::Message;
@@ -40,7 +42,7 @@ const PONG_FOR_REQUEST: Duration = Duration::from_secs(5);
 /// A connection that was heard so lately needs no ping with a request.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a peer may be silent that shall close behind our end.
+/// How long a peer may take to close behind our end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long what is still on its way may stand still. On a slow path acknowledgements come in steps.
@@ -104,6 +106,7 @@ pub async fn begin(
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(FRAMES)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32)
         .initial_max_send_streams(MAX_STREAMS)
@@ -154,13 +157,12 @@ impl Requests {
             sender.send_request(request, false).map_err(|error| self.failed(&error))?;
         self.shared.asked.notify_one();
         loop {
-            let (mut head, receiving) = match poll_fn(|cx| poll_answer(&mut response, cx)).await {
+            let (head, receiving) = match poll_fn(|cx| poll_answer(&mut response, cx)).await {
                 Ok(Came::Interim(interim)) => (decode(&interim)?, None),
                 Ok(Came::Final(answer)) => (decode(&answer)?, Some(answer.into_body())),
                 Err(error) => return Err(self.failed(&error)),
             };
-            exchange.mask_head(&mut head);
-            head::log(&head, "2");
+            exchange.log(&head, "2");
             // RFC 9113 §3.4: the peer's SETTINGS come before anything else of it.
             if !self.shared.settled.swap(true, Ordering::AcqRel) {
                 self.shared.freed.notify_waiters();
@@ -368,21 +370,21 @@ async fn farewell(mut stream: Stream, connection: &Connection) -> bool {
     let mut nobody_reads = [0; 4096];
     let (mut on_its_way, mut moved) = (u32::MAX, began);
     while moved.elapsed() < STANDSTILL && began.elapsed() < LONGEST_FAREWELL {
-        match tokio::time::timeout(FAREWELL, stream.read(&mut nobody_reads)).await {
-            Ok(Ok(1..)) => {}
+        let until_its_end = async { while let Ok(1..) = stream.read(&mut nobody_reads).await {} };
+        if tokio::time::timeout(FAREWELL, until_its_end).await.is_ok() {
             // It wants no more.
-            Ok(Ok(0) | Err(_)) => return true,
-            Err(_) => match unacknowledged(&stream) {
-                0 => return true,
-                rest if rest < on_its_way => {
-                    (on_its_way, moved) = (rest, Instant::now());
-                    connection.moves();
-                }
-                _ => {}
-            },
+            return true;
+        }
+        match unacknowledged(&stream) {
+            0 => return true,
+            rest if rest < on_its_way => {
+                (on_its_way, moved) = (rest, Instant::now());
+                connection.moves();
+            }
+            _ => {}
         }
     }
-    unacknowledged(&stream) == 0
+    false
 }
 
 /// Sleeps until then; for ever, where there is no such moment.

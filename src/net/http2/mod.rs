@@ -36,6 +36,10 @@ pub const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// never keep the others waiting, and what is not read bounds the memory by the number of tunnels.
 pub const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 
+/// What the bookkeeping of small DATA frames may take, as h2 counts it: 256 bytes each. A window
+/// bounds bytes alone: filled byte by byte, that of one tunnel would take a gigabyte.
+pub const FRAMES: usize = 16 * 1024 * 1024;
+
 /// What one tunnel may have waiting for the connection to take it. Together with what the kernel
 /// buffers it is a good deal more than a path holds between two turns of the connection's task.
 pub const SEND_BUFFER: usize = 256 * 1024;

@@ -15,15 +15,13 @@ use http::{Method, Response, StatusCode};
 
 use super::client::io_error;
 use super::wire::{Remains, Wire};
-use super::{CONNECTION_WINDOW, Connection, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled};
+use super::{
+    CONNECTION_WINDOW, Connection, FRAMES, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled,
+};
 use crate::net::stream::Stream;
 use crate::proto::Status;
 use crate::proto::accept::{self, AcceptError, ConnectRequest};
 use crate::proto::limits::MAX_REQUEST_HEAD;
-
-/// What the bookkeeping of small DATA frames may take, as h2 counts it: 256 bytes each. A window
-/// bounds bytes alone: filled byte by byte, that of one tunnel would take a gigabyte.
-const FRAMES: usize = 16 * 1024 * 1024;
 
 /// Malformed requests before the connection ends.
 const MAX_MALFORMED: usize = 100;

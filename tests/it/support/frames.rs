@@ -1,5 +1,7 @@
 //! HTTP/2 by hand, frame by frame (RFC 9113 §4.1): for what the h2 crate would not send.
 
+use std::io::Read;
+
 use h2::Reason;
 
 use super::proxy::Conn;
@@ -90,6 +92,18 @@ impl Frames {
                 return payload;
             }
             assert!(head[3] != GOAWAY && (stream != on || on == 0), "{head:?} {}", payload.escape_ascii());
+        }
+    }
+
+    /// Passes over what comes, up to the answer to a ping, or any end.
+    pub(crate) fn until_ping_or_end(&mut self) {
+        let mut head = [0; 9];
+        while self.0.stream().read_exact(&mut head).is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            if self.0.stream().read_exact(&mut payload).is_err() || head[3..5] == [PING, ACK] {
+                return;
+            }
         }
     }
 

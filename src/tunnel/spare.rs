@@ -28,6 +28,10 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest that is waited after a failure. A proxy that is back is found by then.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 
+/// A tunnel that ended sooner, untouched, is as good as none: the proxy or the target does not want
+/// it, and would be asked without a pause.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+
 /// Bytes of a target that are taken out of a channel before a client wants them. A greeting is a
 /// line.
 const MAX_EARLY: usize = 64 * 1024;
@@ -56,6 +60,26 @@ pub struct Spares {
 struct Spare {
     tunnel: Tunnel,
     since: Instant,
+}
+
+/// A pause behind something that went wrong, and how long the next one would be.
+struct Pause {
+    next: Duration,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    const NONE: Self = Self { next: BACK_OFF, until: None };
+
+    /// Begins, unless it lasts already; whether it is the first in a row.
+    fn begin(&mut self) -> bool {
+        let is_first = self.next == BACK_OFF;
+        if self.until.is_none() {
+            self.until = Some(Instant::now() + self.next);
+            self.next = (self.next * 2).min(MAX_BACK_OFF);
+        }
+        is_first
+    }
 }
 
 /// What has become of them.
@@ -116,8 +140,8 @@ impl Spares {
         E: Send + 'static,
     {
         let mut opening = JoinSet::new();
-        let mut back_off = BACK_OFF;
-        let mut paused_until: Option<Instant> = None;
+        // None could be opened; those that were did not last.
+        let (mut failing, mut dying) = (Pause::NONE, Pause::NONE);
         // Credentials that were refused are not sent again, and a helper that failed is not run
         // again, before a client wants a tunnel.
         let mut refused = false;
@@ -127,7 +151,7 @@ impl Spares {
         loop {
             let missing = self.keep.count.saturating_sub(self.held().len() + opening.len());
             let wanted = if proven { missing } else { missing.min(1_usize.saturating_sub(opening.len())) };
-            if paused_until.is_none() && !refused {
+            if failing.until.is_none() && dying.until.is_none() && !refused {
                 for _ in 0..wanted {
                     opening.spawn(open());
                 }
@@ -136,31 +160,34 @@ impl Spares {
             tokio::select! {
                 Some(opened) = opening.join_next() => match opened {
                     Ok(Ok(tunnel)) => {
-                        (proven, back_off, paused_until) = (true, BACK_OFF, None);
+                        (proven, failing) = (true, Pause::NONE);
                         self.held().push_back(Spare { tunnel, since: Instant::now() });
                         self.count_one(&self.counts.opened, "stands");
                     }
                     Ok(Err(error)) => {
                         proven = false;
                         refused = is_about_login(&error);
-                        if paused_until.is_none() {
-                            if back_off == BACK_OFF {
-                                failed(error);
-                            }
-                            paused_until = Some(Instant::now() + back_off);
-                            back_off = (back_off * 2).min(MAX_BACK_OFF);
+                        if failing.begin() {
+                            failed(error);
                         }
                     }
                     // A task that panicked.
                     Err(_) => return,
                 },
                 () = self.taken.notified() => refused = false,
-                () = self.one_died() => {}
+                lived = self.one_died() => match lived < SHORT_LIFE {
+                    true if dying.begin() => {
+                        tracing::info!("spare tunnels to {} end at once: fewer are tried", self.target);
+                    }
+                    true => {}
+                    false => dying = Pause::NONE,
+                },
                 () = at(oldest) => {
                     self.held().pop_front();
                     self.count_one(&self.counts.aged, "is too old");
                 }
-                () = at(paused_until) => paused_until = None,
+                () = at(failing.until) => failing.until = None,
+                () = at(dying.until) => dying.until = None,
             }
         }
     }
@@ -181,17 +208,25 @@ impl Spares {
         tracing::debug!("a spare tunnel to {} {what}, {} left", self.target, self.held().len());
     }
 
-    /// Waits until at least one of those held is dead; it is dropped.
-    async fn one_died(&self) {
+    /// Waits until at least one of those held is dead; it is dropped. How long the oldest of them
+    /// lived.
+    async fn one_died(&self) -> Duration {
         let died = std::future::poll_fn(|cx| {
-            let mut held = self.held();
-            let before = held.len();
-            held.retain_mut(|spare| spare.poll_death(cx).is_pending());
-            if held.len() < before { Poll::Ready(before - held.len()) } else { Poll::Pending }
+            let mut lived = Vec::new();
+            self.held().retain_mut(|spare| {
+                let is_alive = spare.poll_death(cx).is_pending();
+                if !is_alive {
+                    lived.push(spare.since.elapsed());
+                }
+                is_alive
+            });
+            if lived.is_empty() { Poll::Pending } else { Poll::Ready(lived) }
         });
-        for _ in 0..died.await {
+        let lived = died.await;
+        for _ in &lived {
             self.count_one(&self.counts.died, "has died");
         }
+        lived.into_iter().max().unwrap_or_default()
     }
 
     fn held(&self) -> MutexGuard<'_, VecDeque<Spare>> {

@@ -1,6 +1,9 @@
 //! `forward --spare`: tunnels that stand before a client comes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use crate::forward::forward;
 use crate::support::origin::Origin;
@@ -83,6 +86,22 @@ fn one_that_dies_is_replaced_also_behind_bytes_that_nobody_has_read() {
     let mut client = Conn::to(port);
     client.send("x");
     assert_eq!(second.read_exact(1), b"x");
+}
+
+#[test]
+fn a_proxy_that_ends_them_at_once_is_not_asked_without_a_pause() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = count.clone();
+    let proxy = Origin::serving(move |stream| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        Conn::new(stream).open("host:22");
+    });
+    let (running, _) = start(&proxy.url(), &["--spare", "4"]);
+    running.stderr_line(|line| line.contains("spare tunnels to host:22 end at once"), LIMIT);
+    // The first one, those that were on their way when it ended, and as many a second later.
+    std::thread::sleep(Duration::from_millis(1500));
+    let times = count.load(Ordering::Relaxed);
+    assert!((2..20).contains(&times), "asked {times} times");
 }
 
 #[test]

@@ -145,20 +145,13 @@ impl Authenticator {
                 Answer::Credentials(basic::credentials(login.user(), password))
             }
             (Scheme::Digest, Some(login), Some(password)) => {
-                let mut used = None;
-                let credentials = self.memory.count(|session| {
-                    let credentials = session.credentials(
-                        login.user(),
-                        password,
-                        "CONNECT",
-                        &self.audience.target,
-                        &hexadecimal(&fresh.nonce),
-                    );
-                    used = Some(session.clone());
-                    credentials
-                });
-                self.leg = used.map(|session| Leg::Digest { session, renewal: Renewal::Due });
-                credentials.map_or(Answer::Nothing, Answer::Credentials)
+                let (target, cnonce) = (&self.audience.target, hexadecimal(&fresh.nonce));
+                let used = self
+                    .memory
+                    .reuse(|session| session.credentials(login.user(), password, "CONNECT", target, &cnonce));
+                let Some((session, credentials)) = used else { return Answer::Nothing };
+                self.leg = Some(Leg::Digest { session, renewal: Renewal::Due });
+                Answer::Credentials(credentials)
             }
             #[cfg(feature = "ntlm")]
             (Scheme::Ntlm, Some(_), _) => self.hello(),
@@ -310,13 +303,14 @@ impl Authenticator {
         }
     }
 
-    fn digest(&mut self, mut session: digest::Session, renewal: Renewal, fresh: &Fresh) -> Answer {
+    fn digest(&mut self, session: digest::Session, renewal: Renewal, fresh: &Fresh) -> Answer {
         let Some((login, password)) = self.login.as_ref().and_then(|l| Some((l, l.password()?))) else {
             return self.refuse(Scheme::Digest, fresh);
         };
-        let cnonce = hexadecimal(&fresh.nonce);
-        let credentials =
-            session.credentials(login.user(), password, "CONNECT", &self.audience.target, &cnonce);
+        let (target, cnonce) = (&self.audience.target, hexadecimal(&fresh.nonce));
+        let (session, credentials) = self.memory.count(session, |session| {
+            session.credentials(login.user(), password, "CONNECT", target, &cnonce)
+        });
         self.leg = Some(Leg::Digest { session, renewal });
         Answer::Credentials(credentials)
     }
@@ -559,6 +553,21 @@ mod tests {
         let mut fourth = with(Policy::Only(Scheme::Digest), None, &memory);
         assert!(sent(&fourth.unasked(&FRESH)).starts_with("Digest "));
         assert_eq!(with(Policy::Only(Scheme::Basic), None, &memory).unasked(&FRESH), Answer::Nothing);
+    }
+
+    #[test]
+    fn r31_a_nonce_that_the_proxy_gives_to_several_is_counted_over_all_of_them() {
+        let memory = Memory::default();
+        let offer = "Digest realm=x, nonce=one, qop=auth";
+        let mut all = [(); 3].map(|()| with(Policy::Auto, Some(login("a")), &memory));
+        for (auth, answer) in
+            all.iter_mut().zip(["Digest one 00000001", "Digest one 00000002", "Digest one 00000003"])
+        {
+            assert_eq!(talk(auth, &[offer]), [answer]);
+        }
+        // The first is taken; the others are still on their way.
+        all[0].opened([]);
+        assert_eq!(sent(&with(Policy::Auto, None, &memory).unasked(&FRESH)), "Digest one 00000004");
     }
 
     #[test]

@@ -1,13 +1,24 @@
 //! What was learnt of one proxy: it spares later connections the question.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Credentials, Scheme, digest};
 use crate::secret::Login;
 
+/// Nonces whose count is known. A proxy that gives everybody the same one for a while gives few.
+const MAX_NONCES: usize = 32;
+
 /// What one proxy took last. Clones share it: one for all connections of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Option<Known>>>);
+pub struct Memory(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    known: Option<Known>,
+    /// The nonces that were used, the latest last.
+    used: VecDeque<digest::Session>,
+}
 
 /// Credentials that were taken.
 #[derive(Clone, Debug)]
@@ -21,31 +32,59 @@ pub(super) struct Known {
 
 impl Memory {
     pub(super) fn recall(&self) -> Option<Known> {
-        self.lock().clone()
+        self.lock().known.clone()
     }
 
-    /// Uses the remembered nonce: no two connections get the same count (RFC 7616 §3.4).
-    pub(super) fn count(
+    /// Uses the remembered nonce.
+    pub(super) fn reuse(
         &self,
         using: impl FnOnce(&mut digest::Session) -> Credentials,
-    ) -> Option<Credentials> {
-        self.lock().as_mut().and_then(|known| known.digest.as_mut()).map(using)
+    ) -> Option<(digest::Session, Credentials)> {
+        let mut held = self.lock();
+        let session = held.known.as_ref()?.digest.clone()?;
+        Some(held.count(session, using))
+    }
+
+    /// Uses the nonce of a challenge.
+    pub(super) fn count(
+        &self,
+        session: digest::Session,
+        using: impl FnOnce(&mut digest::Session) -> Credentials,
+    ) -> (digest::Session, Credentials) {
+        self.lock().count(session, using)
     }
 
     pub(super) fn remember(&self, known: Known) {
-        let mut held = self.lock();
-        let digest = match (known.digest, held.as_ref().and_then(|held| held.digest.as_ref())) {
-            (Some(new), Some(old)) if new.has_nonce_of(old) => Some(new.later(old)),
-            (new, _) => new,
-        };
-        *held = Some(Known { digest, ..known });
+        self.lock().known = Some(known);
     }
 
     pub(super) fn forget(&self) {
-        *self.lock() = None;
+        self.lock().known = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// No two connections get the same count of a nonce, also where the proxy gave it to both
+    /// (RFC 7616 §3.4).
+    fn count(
+        &mut self,
+        session: digest::Session,
+        using: impl FnOnce(&mut digest::Session) -> Credentials,
+    ) -> (digest::Session, Credentials) {
+        let place = self.used.iter().position(|old| session.has_nonce_of(old));
+        let mut session = match place.and_then(|place| self.used.remove(place)) {
+            Some(old) => session.later(&old),
+            None => session,
+        };
+        let credentials = using(&mut session);
+        self.used.push_back(session.clone());
+        if self.used.len() > MAX_NONCES {
+            self.used.pop_front();
+        }
+        (session, credentials)
     }
 }

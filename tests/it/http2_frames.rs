@@ -76,6 +76,29 @@ fn a_frame_that_is_not_whole_ends_nothing() {
 }
 
 #[test]
+fn r47_the_client_of_a_forward_is_reset_where_a_tunnel_ends_without_its_end() {
+    let cancel = Frames::frame(RST_STREAM, 0, 1, &8u32.to_be_bytes());
+    let half = Frames::frame(DATA, END_STREAM, 1, b"half of it")[..12].to_vec();
+    for last in [vec![], goaway(0), cancel, half] {
+        let proxy = ScriptedProxy::start(move |conn| {
+            let mut frames = Frames::open(conn, &[]);
+            frames.send(&Frames::frame(DATA, 0, 1, b"some"));
+            assert_eq!(frames.expect(DATA, 1), b"seen");
+            frames.send(&last);
+            leave(frames);
+        });
+        let mut cmd = wimble();
+        cmd.args(["forward", "--proxy", &proxy.url(), "--proxy-http-version", "2", "0:host:22"]);
+        let (_running, port) = listening(&mut cmd);
+        let mut client = Conn::to(port);
+        assert_eq!(client.read_exact(4), b"some");
+        client.send("seen");
+        client.expect_reset();
+        proxy.done();
+    }
+}
+
+#[test]
 fn what_a_connection_dies_of_is_told_in_the_words_of_http_2() {
     for (frame, words) in [
         (Frames::frame(RST_STREAM, 0, 1, &63u32.to_be_bytes()), "RST_STREAM error 0x3f"),

@@ -141,7 +141,7 @@ impl Tunnelled {
         match reason {
             // It is torn down, and nothing is said of its end.
             Reason::CANCEL | Reason::NO_ERROR => {
-                io::Error::new(io::ErrorKind::UnexpectedEof, format!("{}, without an end", reset(reason)))
+                io::Error::new(io::ErrorKind::ConnectionAborted, format!("{}, without an end", reset(reason)))
             }
             _ => io::Error::new(io::ErrorKind::ConnectionReset, reset(reason)),
         }
@@ -152,9 +152,10 @@ impl Tunnelled {
             return cause;
         }
         match (error.get_io(), error.reason()) {
-            // What h2 calls the end of a connection that had streams.
+            // What h2 calls the end of a connection that had streams. Whoever speaks HTTP/2 has a word
+            // for the end of each: without it that was none.
             (Some(io), _) if io.kind() == io::ErrorKind::BrokenPipe => {
-                io::Error::new(io::ErrorKind::UnexpectedEof, "the proxy closed the connection")
+                io::Error::new(io::ErrorKind::ConnectionAborted, "the proxy closed the connection")
             }
             (Some(io), _) => io::Error::new(io.kind(), io.to_string()),
             (None, Some(reason)) if error.is_reset() && error.is_remote() => self.reset_by(reason),
@@ -306,12 +307,11 @@ impl Channel for Tunnelled {
 
     fn broken(&self) -> Pin<Box<dyn Future<Output = io::Error> + Send + '_>> {
         Box::pin(std::future::poll_fn(|cx| {
-            let reset = ready!(self.sending().stream.poll_reset(cx));
-            Poll::Ready(match reset {
-                Ok(Reason::NO_ERROR) => return Poll::Pending,
-                Ok(reason) => self.reset_by(reason),
-                Err(error) => self.failed(&error),
-            })
+            let mut sending = self.sending();
+            match ready!(sending.stream.poll_reset(cx)) {
+                Ok(Reason::NO_ERROR) => Poll::Pending,
+                Ok(_) | Err(_) => Poll::Ready(self.unwanted(&mut sending)),
+            }
         }))
     }
 
@@ -438,7 +438,7 @@ mod tests {
         let error = far.read(&mut [0]).await.expect_err("torn down");
         assert_eq!(
             (error.kind(), error.to_string()),
-            (io::ErrorKind::UnexpectedEof, "RST_STREAM CANCEL, without an end".into())
+            (io::ErrorKind::ConnectionAborted, "RST_STREAM CANCEL, without an end".into())
         );
         let late = far.write(b"late").await.map_err(|error| error.kind());
         assert_eq!(late, Err(io::ErrorKind::BrokenPipe));

@@ -110,8 +110,10 @@ impl AsyncRead for Wire {
         ready!(Pin::new(stream).poll_read(cx, buf))?;
         connection.is_heard();
         if buf.filled().len() == before && buf.remaining() > 0 && !frames.are_whole() {
-            let cut =
-                io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ends in the middle of a frame");
+            let cut = io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection ends in the middle of a frame",
+            );
             return Poll::Ready(Err(cut));
         }
         frames.pass(&buf.filled()[before..], |frame| {
@@ -203,7 +205,7 @@ mod tests {
             peer.write_all(&LAST[..cut]).await.expect("sent");
             drop(peer);
             let read = wire.read_to_end(&mut Vec::new()).await.map_err(|error| error.kind());
-            assert_eq!(read, Err(io::ErrorKind::UnexpectedEof), "{cut}");
+            assert_eq!(read, Err(io::ErrorKind::ConnectionAborted), "{cut}");
         }
     }
 }

@@ -310,18 +310,29 @@ pub(super) fn config(error: &ConfigError) -> Told {
     }
 }
 
+/// The hint where no proxy is given.
+const WAYS_TO_A_PROXY: &str = match cfg!(feature = "pac") {
+    true => {
+        "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file"
+    }
+    false => {
+        "give --proxy http://HOST:PORT (or --proxy direct), set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file"
+    }
+};
+
 /// Usage and configuration.
 pub(super) fn settings(error: &SettingsError) -> Told {
     match error {
-        SettingsError::NoProxy => Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
-            .hint(match cfg!(feature = "pac") {
-                true => "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file",
-                false => "give --proxy http://HOST:PORT (or --proxy direct), set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file",
-            }),
-        SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
-            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
-        SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
-            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
+        SettingsError::NoProxy => {
+            Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
+                .hint(WAYS_TO_A_PROXY)
+        }
+        SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string()).hint(
+            "a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none",
+        ),
+        SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string()).hint(
+            "a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none",
+        ),
         SettingsError::Url => Told::new(Kind::Usage, "target", error.to_string())
             .hint("a proxy's URL stands behind --proxy (-x); a target has no scheme, no user and no path"),
         #[cfg(feature = "pac")]
@@ -411,6 +422,12 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
 /// No way to a target is known.
 pub(super) fn route(error: &RouteError) -> Told {
     match *error {
+        RouteError::NoProxy { ref target } => Told::new(
+            error.kind(),
+            format!("no proxy for {target}"),
+            "none is given, and the target is not exempt",
+        )
+        .hint(WAYS_TO_A_PROXY),
         #[cfg(feature = "pac")]
         RouteError::Pac(ref failure) => {
             let (why, detail) = pac::failed(&failure.cause);

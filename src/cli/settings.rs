@@ -37,7 +37,7 @@ use crate::net::store::Store;
 use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
-use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
+use crate::route::{self, NoProxy, Proxy, ProxyUriError};
 use crate::tunnel::{self, Keep, SetAside};
 
 /// Everything that wimble can be asked for.
@@ -267,7 +267,8 @@ fn check(
     warnings: &mut Vec<Warning>,
 ) -> Result<Job, SettingsError> {
     let targets = targets(&args)?;
-    let (routes, config, origin) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(false))?;
+    // Where no proxy is given for a target, its report says so: the others are checked.
+    let (routes, config, origin) = proxy(&args.proxy, &[], variables, warnings, Curtain::new(false))?;
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
     let alpn = match args.http {
         Some(_) if args.alpn.is_empty() => probe::OFFER.iter().map(ToString::to_string).collect(),
@@ -298,7 +299,7 @@ fn check(
         #[cfg(feature = "pac")]
         (typed.pac = None);
         let mut repeated = Vec::new();
-        let (routes, mut config, _) = proxy(&typed, &targets, variables, &mut repeated, Curtain::new(false))
+        let (routes, mut config, _) = proxy(&typed, &[], variables, &mut repeated, Curtain::new(false))
             .map_err(|error| {
                 if let SettingsError::Proxy(why) = error { SettingsError::Compare(why) } else { error }
             })?;
@@ -399,7 +400,7 @@ fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, 
 /// The proxy, where there is no target that could do without.
 #[cfg(feature = "keyring")]
 fn only_proxy(args: &ProxyArgs, variables: Variables<'_>) -> Result<route::ProxyUri, SettingsError> {
-    match routes(args, &[], variables)?.0.proxy {
+    match routes(args, variables)?.0.proxy {
         Proxy::Via(mut proxies) if proxies.len() == 1 => Ok(proxies.remove(0)),
         Proxy::Via(_) | Proxy::Direct => Err(SettingsError::NoProxy),
     }
@@ -425,7 +426,7 @@ fn patience(args: &RelayArgs, linger: Option<std::time::Duration>) -> Patience {
     Patience { half_close: args.half_close_delay, linger, idle }
 }
 
-/// The proxy and how to get past it.
+/// The proxy and how to get past it. To each of `targets` there must be a way.
 fn proxy(
     args: &ProxyArgs,
     targets: &[Authority],
@@ -433,7 +434,10 @@ fn proxy(
     warnings: &mut Vec<Warning>,
     curtain: Curtain,
 ) -> Result<(Routes, tunnel::Config, Origin), SettingsError> {
-    let (policy, origin) = routes(args, targets, variables)?;
+    let (policy, origin) = routes(args, variables)?;
+    if origin == Origin::NoProxy && !targets.iter().all(|target| policy.exempt.matches(target)) {
+        return Err(SettingsError::NoProxy);
+    }
     let is_typed = |option| args.file.filed.place(option).is_none();
     if is_typed("proxy-user") && args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
@@ -491,7 +495,11 @@ fn proxy(
         let pac = Pac::new(location, pac::Config { dial, tls, patience: args.connect_timeout });
         return Ok((Routes::Script { pac: Arc::new(pac), exempt: policy.exempt }, config, origin));
     }
-    Ok((policy.into(), config, origin))
+    let routes = match origin {
+        Origin::NoProxy => Routes::Unnamed { exempt: policy.exempt },
+        Origin::Option(_) | Origin::Variable(_) | Origin::File(_) => policy.into(),
+    };
+    Ok((routes, config, origin))
 }
 
 /// What we call ourselves, if anything.
@@ -505,12 +513,9 @@ fn user_agent_text(args: &ProxyArgs) -> Option<&str> {
 
 /// A flag beats the environment, and no_proxy is environment: a proxy that is named by a flag is
 /// used for every target, and a script is asked for every one: until then it is `direct`. The
-/// environment beats the configuration file.
-fn routes(
-    args: &ProxyArgs,
-    targets: &[Authority],
-    variables: Variables<'_>,
-) -> Result<(route::Policy, Origin), SettingsError> {
+/// environment beats the configuration file. Where nothing is named, there is a way to exempt targets
+/// alone.
+fn routes(args: &ProxyArgs, variables: Variables<'_>) -> Result<(route::Policy, Origin), SettingsError> {
     #[cfg(feature = "pac")]
     if args.pac.is_some() {
         let (exempt, origin) = match args.file.filed.place("pac") {
@@ -535,11 +540,8 @@ fn routes(
         tracing::debug!("the proxy is from {variable}");
         return Ok((policy, Origin::Variable(variable)));
     }
-    let policy = route::Policy { proxy: Proxy::Direct, exempt: env::exemptions(variables) };
-    if targets.iter().all(|target| policy.exempt.matches(target) && policy.route(target) == Route::Direct) {
-        return Ok((policy, Origin::NoProxy));
-    }
-    Err(SettingsError::NoProxy)
+    let exempt = env::exemptions(variables);
+    Ok((route::Policy { proxy: Proxy::Direct, exempt }, Origin::NoProxy))
 }
 
 /// `--proxy`, once or several times.

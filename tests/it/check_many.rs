@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::{check, reports};
 use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, OK, ScriptedProxy, turn};
-use crate::support::{LIMIT, Running, finish, wimble_through};
+use crate::support::{LIMIT, Running, finish, wimble, wimble_through};
 
 /// A proxy that permits some ports, refuses others, and cannot reach one.
 fn gate() -> Origin {
@@ -81,6 +81,36 @@ fn targets_are_checked_at_the_same_time_and_told_in_their_order() {
     let reports = reports(&finish(&mut cmd, b"", LIMIT).exits(7));
     let targets: Vec<_> = reports.iter().map(|report| report["target"].as_str().unwrap()).collect();
     assert_eq!(targets, ["first:22", "second:22", "third:22"]);
+}
+
+/// Where nothing names a proxy: a target that no_proxy exempts is checked, whatever stands beside it.
+#[test]
+fn a_target_without_a_proxy_has_its_report_and_spoils_no_other() {
+    let origin = Origin::greeting(b"SSH-2.0-x\r\n");
+    let near = format!("localhost:{}", origin.port());
+    let checked = |args: &[&str]| {
+        let mut cmd = wimble();
+        cmd.args(["check", "--no-tls"]).args(args).args(["other.test:1", &near]).env("no_proxy", "localhost");
+        finish(&mut cmd, b"", LIMIT).exits(2)
+    };
+    let reports = reports(&checked(&["--json", "--explain"]));
+    let [far, exempt] = reports.as_slice() else { panic!("{reports:?}") };
+    assert_eq!(
+        (&far["target"], &far["ok"], &far["exit_code"]),
+        (&"other.test:1".into(), &false.into(), &2.into())
+    );
+    assert_eq!(far["error"]["kind"], "usage");
+    assert!(far["error"]["message"].as_str().unwrap().contains("other.test:1"), "{far}");
+    assert_eq!(far["route"]["decided_by"], "none");
+    let explained = far["route"]["explained"].to_string();
+    for looked_at in ["--proxy: not given", "WIMBLE_PROXY: not set", "no_proxy: localhost: no entry"] {
+        assert!(explained.contains(looked_at), "{explained}");
+    }
+    assert!(explained.contains("so: no way to other.test:1 is known"), "{explained}");
+    assert_eq!((&exempt["target"], &exempt["ok"]), (&near.clone().into(), &true.into()), "{exempt}");
+    assert_eq!(exempt["route"]["decided_by"], "no_proxy");
+    let text = checked(&[]).says("no proxy for other.test:1: none is given").text();
+    assert!(text.contains("SSH-2.0-x"), "{text}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::{check, reports};
 use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, OK, ScriptedProxy, turn};
-use crate::support::{LIMIT, Running, finish, wimble, wimble_through};
+use crate::support::{LIMIT, Running, assert_is_an_error, finish, wimble, wimble_through};
 
 /// A proxy that permits some ports, refuses others, and cannot reach one.
 fn gate() -> Origin {
@@ -27,7 +27,10 @@ fn gate() -> Origin {
 fn a_sweep_says_which_ports_the_proxy_permits() {
     let proxy = gate();
     let mut cmd = check(&proxy.url(), &["host.test", "--ports", "22,443,8000-8020,9"]);
-    let text = finish(&mut cmd, b"", LIMIT).exits(7).text();
+    let finished = finish(&mut cmd, b"", LIMIT).exits(7);
+    assert_is_an_error(&finished.stderr);
+    let finished = finished.says("connect to host.test:22 through proxy").says(": 403 Forbidden\nhint: ");
+    let text = finished.text();
     let line = |name: &str| {
         text.lines()
             .find(|line| line.trim_start().starts_with(name))

@@ -400,8 +400,9 @@ pub(super) struct CheckArgs {
     )]
     pub(super) ports: Vec<RangeInclusive<u16>>,
 
-    /// Check so often, and show how the times are spread; Ctrl-C shows what there is (exit 130 where a
-    /// target has not been checked once)
+    /// Check so often, and show how the times are spread: min, median (of an even number the mean of
+    /// the two in the middle), p95 (the shortest that 95 of 100 do not exceed) and max; Ctrl-C shows
+    /// what there is (exit 130 where a target has not been checked once)
     #[arg(long, value_name = "N", value_parser = words::count, conflicts_with = "compare", help_heading = "More than one check")]
     pub(super) count: Option<usize>,
 

@@ -138,6 +138,29 @@ fn repeated_checks_have_an_object_each_and_one_of_their_spread() {
     }
 }
 
+/// Whoever counts for himself gets the same, to the last digit.
+#[test]
+fn the_spread_is_that_of_the_runs() {
+    let proxy = gate();
+    let args = ["--json", "--no-tls", "--count", "6", "--interval", "1ms", "host:22"];
+    let mut reports = reports(&finish(&mut check(&proxy.url(), &args), b"", LIMIT).exits(7));
+    let spread = reports.pop().unwrap();
+    for stage in spread["statistics"]["stages"].as_array().unwrap() {
+        let of_this = |report: &Value| {
+            let stages = report["stages"].as_array().unwrap();
+            let same = stages.iter().find(|one| one["name"] == stage["name"]).unwrap();
+            (same["ms"].as_f64().unwrap() * 1e3).round() as u64
+        };
+        let mut times: Vec<_> = reports.iter().map(of_this).collect();
+        times.sort_unstable();
+        let ms = |micros: u64| micros as f64 / 1e3;
+        assert_eq!(stage["min_ms"], ms(times[0]), "{times:?} {stage}");
+        assert_eq!(stage["median_ms"], (times[2] + times[3]) as f64 / 2e3, "{times:?} {stage}");
+        assert_eq!(stage["p95_ms"], ms(times[5]), "{times:?} {stage}");
+        assert_eq!(stage["max_ms"], ms(times[5]), "{times:?} {stage}");
+    }
+}
+
 #[test]
 fn each_check_asks_the_resolver_and_a_sweep_asks_it_once() {
     let proxy = gate();

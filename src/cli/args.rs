@@ -33,7 +33,7 @@ pub(super) enum Command {
     Check(CheckArgs),
     Serve(ServeArgs),
     /// What is in force, ready to be printed.
-    Config(String),
+    Config(ConfigArgs),
     Completions(CompletionsArgs),
     #[cfg(feature = "keyring")]
     Login(LoginArgs),
@@ -176,7 +176,14 @@ impl Cli {
         };
         if command.get_name() == CONFIG {
             let shown = config.shown(command, inner, &standings, variables);
-            return Ok(Self { command: Command::Config(shown), log: LogArgs::from_arg_matches(&typed)? });
+            let filed = config.filed(&standings);
+            let log = LogArgs::from_arg_matches(&typed)?;
+            let mut proxy = ProxyArgs::from_arg_matches(match &matches {
+                Some(matches) => matches.subcommand_matches(CONFIG).unwrap_or(inner),
+                None => inner,
+            })?;
+            proxy.file.filed = filed;
+            return Ok(Self { command: Command::Config(ConfigArgs { proxy, shown }), log });
         }
         let filed = config.filed(&standings);
         let mut cli = Self::of_matches(matches.unwrap_or(typed))?;
@@ -220,13 +227,21 @@ impl Command {
             Self::Login(args) => Some(&mut args.file),
             #[cfg(feature = "keyring")]
             Self::Logout(args) => Some(&mut args.file),
-            Self::Serve(_) | Self::Config(_) | Self::Completions(_) => None,
+            Self::Config(args) => Some(&mut args.proxy.file),
+            Self::Serve(_) | Self::Completions(_) => None,
         }
     }
 }
 
 /// The command that has no words of its own: its options are those of all settings.
 const CONFIG: &str = "config";
+
+/// What it shows, and the values that its parser does not judge.
+#[derive(Debug)]
+pub(super) struct ConfigArgs {
+    pub(super) proxy: ProxyArgs,
+    pub(super) shown: String,
+}
 
 fn config_options(command: clap::Command) -> clap::Command {
     let plain = || clap::Command::new(CONFIG);

@@ -341,7 +341,9 @@ pub(super) fn settings(error: &SettingsError) -> Told {
         }
         SettingsError::Filed { place, error } => {
             let told = settings(error);
-            let why = format!("{}: {}", told.what.trim_start_matches('-'), told.why);
+            let named = if let SettingsError::Credentials(error) = &**error { error.setting() } else { None };
+            let what = named.unwrap_or_else(|| told.what.trim_start_matches('-'));
+            let why = format!("{what}: {}", told.why);
             Told { what: place.to_string(), why, ..told }
         }
         SettingsError::Target { .. }
@@ -431,7 +433,11 @@ pub(super) fn route(error: &RouteError) -> Told {
         #[cfg(feature = "pac")]
         RouteError::Pac(ref failure) => {
             let (why, detail) = pac::failed(&failure.cause);
-            let told = Told::new(error.kind(), format!("pac {}", failure.location), why);
+            let what = match &failure.named_at {
+                Some(place) => format!("{place}: pac {}", failure.location),
+                None => format!("pac {}", failure.location),
+            };
+            let told = Told::new(error.kind(), what, why);
             match detail {
                 Some(detail) => told.because(detail),
                 None => told,

@@ -127,6 +127,7 @@ impl SettingsError {
             #[cfg(feature = "pac")]
             Self::Pac(_) => Some("pac"),
             Self::Pem { option, .. } => option.strip_prefix("--"),
+            Self::Credentials(error) => error.setting(),
             Self::Target { .. }
             | Self::Url
             | Self::Words
@@ -134,7 +135,6 @@ impl SettingsError {
             | Self::Variable(_)
             | Self::NoProxy
             | Self::OneHost
-            | Self::Credentials(_)
             | Self::Sni(_)
             | Self::OpenProxy { .. }
             | Self::Place { .. }
@@ -177,7 +177,10 @@ fn job(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Warning>), Settin
         Command::Forward(args) => Job::Forward(forward(args, variables, &mut warnings)?),
         Command::Check(args) => check(args, variables, &mut warnings)?,
         Command::Serve(args) => Job::Serve(serve(args, variables)?),
-        Command::Config(shown) => Job::Config(shown),
+        Command::Config(args) => {
+            judge(&args.proxy, variables)?;
+            Job::Config(args.shown)
+        }
         Command::Completions(args) => Job::Completions(args.shell),
         #[cfg(feature = "keyring")]
         Command::Login(args) => login(args, variables)?,
@@ -448,15 +451,9 @@ fn proxy(
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
     }
-    // By hand, as what is wrong with one must not be quoted: it may be a token.
-    let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
-    let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    // RFC 9110 §5.3: a field that is no list comes once, and the one made by hand is meant.
-    let user_agent = user_agent_text(args).filter(|_| !headers.iter().any(|field| field.is("User-Agent")));
-    let user_agent = user_agent.map(|text| Field::new("User-Agent", text));
-    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
+    let fields = fields(args)?;
     // Credentials that were made by hand are the only ones: two fields would contradict each other.
-    let by_hand = headers.iter().any(|field| field.is("Proxy-Authorization"));
+    let by_hand = fields.iter().any(|field| field.is("Proxy-Authorization"));
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -469,7 +466,7 @@ fn proxy(
     #[cfg(not(feature = "pac"))]
     let scripted = None;
     let logins = scripted.unwrap_or_else(|| credentials::logins(args, &policy.proxy, variables, person))?;
-    let fields = RequestFields::new(user_agent.into_iter().chain(headers));
+    let fields = RequestFields::new(fields);
     let old = args.proxy_http_version == HttpVersion::OnePointZero;
     let fields = if old { fields.in_http_1_0() } else { fields };
     let config = tunnel::Config {
@@ -492,7 +489,9 @@ fn proxy(
     if let Some(text) = &args.pac {
         let location: pac::Location = text.parse()?;
         let (dial, tls) = (config.dial, config.tls.clone());
-        let pac = Pac::new(location, pac::Config { dial, tls, patience: args.connect_timeout });
+        let named_at = args.file.filed.place("pac").map(|place| Arc::new(place.to_string()));
+        let config_of_script = pac::Config { dial, tls, patience: args.connect_timeout, named_at };
+        let pac = Pac::new(location, config_of_script);
         return Ok((Routes::Script { pac: Arc::new(pac), exempt: policy.exempt }, config, origin));
     }
     let routes = match origin {
@@ -500,6 +499,29 @@ fn proxy(
         Origin::Option(_) | Origin::Variable(_) | Origin::File(_) => policy.into(),
     };
     Ok((routes, config, origin))
+}
+
+/// Whether the words say what can be meant; no file is read for it, and nobody is asked.
+fn judge(args: &ProxyArgs, variables: Variables<'_>) -> Result<(), SettingsError> {
+    routes(args, variables)?;
+    fields(args)?;
+    #[cfg(feature = "pac")]
+    if let Some(text) = &args.pac {
+        text.parse::<pac::Location>()?;
+    }
+    Ok(())
+}
+
+/// The fields of the request that are the same for every target.
+fn fields(args: &ProxyArgs) -> Result<Vec<Field>, SettingsError> {
+    // By hand, as what is wrong with one must not be quoted: it may be a token.
+    let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    // RFC 9110 §5.3: a field that is no list comes once, and the one made by hand is meant.
+    let user_agent = user_agent_text(args).filter(|_| !headers.iter().any(|field| field.is("User-Agent")));
+    let user_agent = user_agent.map(|text| Field::new("User-Agent", text));
+    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
+    Ok(user_agent.into_iter().chain(headers).collect())
 }
 
 /// What we call ourselves, if anything.

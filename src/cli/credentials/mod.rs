@@ -50,6 +50,9 @@ const NT_HASH: &str = "{NT}";
 /// secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CredentialsError {
+    /// What is wrong with the file that a setting names.
+    #[error("{error}")]
+    Named { setting: &'static str, error: Box<Self> },
     #[error("{place}: {error}")]
     Login { place: String, error: LoginError },
     #[error("{file}: {error}")]
@@ -76,6 +79,18 @@ pub(super) enum CredentialsError {
     #[cfg(feature = "keyring")]
     #[error("no login was given: there is no terminal to ask on, and no --proxy-credentials FILE")]
     NoLogin,
+}
+
+impl CredentialsError {
+    /// The setting whose value is to blame.
+    pub(super) fn setting(&self) -> Option<&'static str> {
+        if let Self::Named { setting, .. } = self { Some(setting) } else { None }
+    }
+
+    /// Blames the value of a setting.
+    fn named(setting: &'static str) -> impl Fn(Self) -> Self {
+        move |error| Self::Named { setting, error: Box::new(error) }
+    }
 }
 
 impl From<CredentialsError> for LookUpError {
@@ -287,7 +302,10 @@ fn sources(
         sources.push((layer("proxy-user"), here(&user_place, Some((*user).to_owned()), password.clone())));
     }
     if let Some(path) = &args.proxy_credentials {
-        let (file, entry) = (path.display().to_string(), first_line(path, files)?);
+        let (file, entry) = (
+            path.display().to_string(),
+            first_line(path, files).map_err(CredentialsError::named("proxy-credentials"))?,
+        );
         if let Some((user, _)) = typed
             && layer("proxy-user") == layer("proxy-credentials")
             && entry.user.as_deref() != Some(user)
@@ -304,20 +322,20 @@ fn sources(
     let host = uri.map(|uri| host_of(&uri.authority)).unwrap_or_default();
     let everybodys = set(NETRC_VARIABLE).map(PathBuf::from);
     let netrc = match &args.netrc_file {
-        Some(file) => Some((layer("netrc-file"), file.clone())),
+        Some(file) => Some(("netrc-file", file.clone())),
         None if !args.netrc => None,
         None => Some((
-            layer("netrc"),
+            "netrc",
             match everybodys.clone() {
                 Some(file) => file,
                 None => Path::new(&set("HOME").ok_or(CredentialsError::NoHome)?).join(".netrc"),
             },
         )),
     };
-    if let Some((layer, file)) = &netrc {
-        let source =
-            Source::Netrc { file: file.display().to_string(), text: files.text(file)?, host: host.clone() };
-        sources.push((*layer, source));
+    if let Some((setting, file)) = &netrc {
+        let text = files.text(file).map_err(CredentialsError::named(setting))?;
+        let source = Source::Netrc { file: file.display().to_string(), text, host: host.clone() };
+        sources.push((layer(setting), source));
     }
     #[cfg(feature = "keyring")]
     if let (true, Some(uri)) = (args.keyring, uri) {

@@ -1,7 +1,8 @@
 //! From the words typed and the environment to a [`Job`]: below this there is no option left
 //! open, no string to parse, and no environment.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 #[cfg(feature = "pac")]
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::credentials::{self, CredentialsError, Person};
 use super::explain::{Explanation, Origin};
 use super::identity;
 use super::prompt::Curtain;
+use super::report::reason;
 use super::words::{Spec, Wish};
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
@@ -39,6 +41,9 @@ use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
 use crate::route::{self, NoProxy, Proxy, ProxyUriError};
 use crate::tunnel::{self, Keep, SetAside};
+
+/// The largest file of certificates that is read; the bundle of a system has a quarter of a megabyte.
+const MAX_PEM: u64 = 16 << 20;
 
 /// Everything that wimble can be asked for.
 pub(super) enum Job {
@@ -106,7 +111,7 @@ pub(super) enum SettingsError {
     DirectInChain,
     #[error("{place} is not on loopback: --auth-file or --allow must say who may use it")]
     OpenProxy { place: Place },
-    #[error("{place}: {error}")]
+    #[error("{place}: {}", reason(.error))]
     Place { place: Place, error: std::io::Error },
     #[error("forward {name}: {}", no_forward(.names))]
     NoForward { name: String, names: Vec<String> },
@@ -612,7 +617,12 @@ pub(super) fn certificates(
     file: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let failed = |why: String| SettingsError::Pem { option, file: file.display().to_string(), why };
-    let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
+    let mut pem = Vec::new();
+    // What never ends, such as /dev/zero, ends here.
+    let read = File::open(file).and_then(|opened| opened.take(MAX_PEM + 1).read_to_end(&mut pem));
+    if read.map_err(|error| failed(reason(&error)))? as u64 > MAX_PEM {
+        return Err(failed(format!("more than {} MiB", MAX_PEM >> 20)));
+    }
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| failed(error.to_string()))?;

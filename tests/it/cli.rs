@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::proxy::{ScriptedProxy, fields};
-use crate::support::{LIMIT, connect_via, finish, wimble};
+use crate::support::{LIMIT, connect_via, finish, wimble, wimble_through};
 
 #[test]
 fn help_has_an_example_first() {
@@ -300,5 +300,40 @@ fn a_proxy_that_explains_itself_at_any_length_is_cut_short() {
 fn a_keepalive_beyond_what_the_system_knows_is_no_reason_to_fail() {
     for keepalive in ["12h", "30d", "1ms", "0"] {
         assert_eq!(said_with(&["--keepalive", keepalive]), "");
+    }
+}
+
+/// The system's number for an error is nothing to a person.
+#[test]
+fn a_file_that_is_missing_is_told_in_words_alone() {
+    let (certificate, key) = ("--proxy-cert", "--proxy-key");
+    for words in [
+        &["connect", "--proxy-cacert", "/none", "host:22"][..],
+        &["connect", certificate, "/none", "host:22"],
+        &["connect", certificate, "/none", key, "/none", "host:22"],
+        &["connect", "--proxy-credentials", "/none", "host:22"],
+        &["connect", "--netrc-file", "/none", "host:22"],
+        &["check", "--cacert", "/none", "host:443"],
+        &["serve", "--auth-file", "/none"],
+    ] {
+        let mut cmd = wimble();
+        cmd.args(words).env("WIMBLE_PROXY", "http://127.0.0.1:1");
+        let finished = finish(&mut cmd, b"", LIMIT).fails(2).says("/none: No such file or directory\n");
+        assert!(!finished.stderr.contains("os error"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_does_not_end_is_not_read_to_its_end() {
+    for words in [
+        &["connect", "--proxy-cacert", "/dev/zero", "host:22"][..],
+        &["connect", "--proxy-cert", "/dev/zero", "host:22"],
+        &["check", "--cacert", "/dev/zero", "host:443"],
+    ] {
+        let mut cmd = wimble();
+        cmd.args(words).env("WIMBLE_PROXY", "http://127.0.0.1:1");
+        // So that what goes wrong does not take the machine's memory.
+        let mut cmd = wimble_through("sh", &["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\""], &cmd);
+        finish(&mut cmd, b"", LIMIT).fails(2).says("/dev/zero: more than 16 MiB\n");
     }
 }

@@ -25,6 +25,7 @@ pub(super) use self::person::Person;
 pub(super) use self::private::open;
 use self::program::ProgramError;
 use super::args::ProxyArgs;
+use super::report::reason;
 use super::settings::Variables;
 use crate::authority::{Authority, Host};
 use crate::route::{Proxy, ProxyUri};
@@ -55,7 +56,7 @@ pub(super) enum CredentialsError {
     Named { setting: &'static str, error: Box<Self> },
     #[error("{place}: {error}")]
     Login { place: String, error: LoginError },
-    #[error("{file}: {error}")]
+    #[error("{file}: {}", reason(error))]
     Read { file: String, error: io::Error },
     #[error(
         "{file}: group or others can read it (mode {mode:03o}); take their rights away: chmod 600 {file}"

@@ -361,10 +361,6 @@ fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsErr
         return Err(SettingsError::OpenProxy { place: args.listen });
     }
     let logins = args.auth_file.as_deref().map(credentials::lines).transpose()?;
-    if logins.as_ref().is_some_and(Vec::is_empty) {
-        let file = args.auth_file.map(|file| file.display().to_string()).unwrap_or_default();
-        return Err(CredentialsError::Format { file }.into());
-    }
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             Some(acceptor(certificate, key, &Person::new(variables, Curtain::new(false)))?)

@@ -203,11 +203,21 @@ fn off_loopback_it_wants_an_auth_file_or_an_allow() {
 #[test]
 fn an_auth_file_that_is_missing_or_broken_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let broken = dir.path().join("broken");
-    std::fs::write(&broken, "no colon here\n").unwrap();
-    std::fs::set_permissions(&broken, Permissions::from_mode(0o600)).unwrap();
-    for path in [dir.path().join("missing"), broken] {
-        finish(&mut serve(&["--auth-file", path.to_str().unwrap()]), b"", LIMIT).exits_with_any(&[1, 2]);
+    for (text, told) in [
+        (None, ": No such file"),
+        (Some("secret-1188\n"), ": line 1 is not NAME:PASSWORD"),
+        (Some("# mine\na:b\n\nsecret-1188\n"), ": line 4 is not NAME:PASSWORD"),
+        (Some("a:b\nc:secret-1188\u{1b}\n"), ": line 2: a user name or password cannot"),
+        (Some("# mine\n"), ": no line of it is NAME:PASSWORD"),
+    ] {
+        let path = dir.path().join("users");
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+        let finished = finish(&mut serve(&["--auth-file", path.to_str().unwrap()]), b"", LIMIT).fails(2);
+        let finished = finished.says(&format!("{}{told}", path.display()));
+        assert!(!finished.stderr.contains("secret-1188"), "{}", finished.stderr);
     }
 }
 

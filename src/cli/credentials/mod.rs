@@ -64,6 +64,10 @@ pub(super) enum CredentialsError {
     Exposed { file: String, mode: u32 },
     #[error("{file}: its first line is not NAME:PASSWORD")]
     Format { file: String },
+    #[error("{file}: line {line} is not NAME:PASSWORD")]
+    Line { file: String, line: usize },
+    #[error("{file}: no line of it is NAME:PASSWORD")]
+    NoLine { file: String },
     #[error("{file}: its NAME is not that of {place}, {user}: make them the same, or leave one out")]
     OtherUser { file: String, place: String, user: String },
     #[error("{file}: {error}")]
@@ -528,26 +532,25 @@ pub(super) fn login(
     ask(&Question { proxy, realm: String::new(), refused: 0 }).ok_or(CredentialsError::NoLogin)
 }
 
-/// Reads a file of `NAME:PASSWORD` lines that nobody else may read.
+/// Reads a file of `NAME:PASSWORD` lines, one at least, that nobody else may read.
 pub(super) fn lines(file: &Path) -> Result<Vec<Login>, CredentialsError> {
     let text = private::file(file)?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (user, password) = split(line).ok_or_else(|| no_pair(file))?;
-            let invalid = |error| CredentialsError::Login { place: file.display().to_string(), error };
-            Login::new(user, Secret::new(password)).map_err(invalid)
-        })
-        .collect()
+    let file = file.display().to_string();
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    let logins = lines.map(|(line, number)| {
+        let no_pair = || CredentialsError::Line { file: file.clone(), line: number };
+        let (user, password) = split(line).ok_or_else(no_pair)?;
+        let invalid = |error| CredentialsError::Login { place: format!("{file}: line {number}"), error };
+        Login::new(user, Secret::new(password)).map_err(invalid)
+    });
+    let logins = logins.collect::<Result<Vec<_>, _>>()?;
+    if logins.is_empty() { Err(CredentialsError::NoLine { file }) } else { Ok(logins) }
 }
 
 fn first_line(file: &Path, files: &Files) -> Result<Entry, CredentialsError> {
     let text = files.text(file)?;
-    read_pair(text.lines().next().unwrap_or_default()).ok_or_else(|| no_pair(file))
-}
-
-fn no_pair(file: &Path) -> CredentialsError {
-    CredentialsError::Format { file: file.display().to_string() }
+    let no_pair = || CredentialsError::Format { file: file.display().to_string() };
+    read_pair(text.lines().next().unwrap_or_default()).ok_or_else(no_pair)
 }
 
 /// `NAME:PASSWORD`, or `NAME:{NT}` and a hash.

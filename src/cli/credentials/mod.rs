@@ -34,7 +34,7 @@ use crate::secret::{Login, LoginError, NtHash, Secret};
 use crate::tunnel::Question;
 use crate::tunnel::{Logins, LookUpError};
 
-/// The name, where no option and no URI has one.
+/// `NAME` or `NAME:PASSWORD`, where no option and no URI has one.
 pub(super) const USER_VARIABLE: &str = "WIMBLE_PROXY_USER";
 
 /// The password for a name that came without one.
@@ -299,10 +299,7 @@ fn sources(
     };
     let user_place = filed.place("proxy-user").map_or("--proxy-user".to_owned(), ToString::to_string);
     let mut sources = Vec::new();
-    let typed = args.proxy_user.as_deref().map(|typed| match typed.split_once(':') {
-        Some((user, password)) => (user, Some(Secret::new(password))),
-        None => (typed, None),
-    });
+    let typed = args.proxy_user.as_deref().map(user_and_more);
     if let Some((user, password)) = &typed {
         sources.push((layer("proxy-user"), here(&user_place, Some((*user).to_owned()), password.clone())));
     }
@@ -348,8 +345,9 @@ fn sources(
         sources.push((layer("keyring"), source));
     }
     sources.extend(uri.and_then(Source::of_url).map(|source| (layer("proxy"), source)));
-    if let Some(user) = set(USER_VARIABLE) {
-        sources.push((Layer::Environment, here(USER_VARIABLE, Some(user), None)));
+    if let Some(said) = set(USER_VARIABLE).map(Zeroizing::new) {
+        let (user, password) = user_and_more(&said);
+        sources.push((Layer::Environment, here(USER_VARIABLE, Some(user.to_owned()), password)));
     }
     if let Some(password) = variables(PASSWORD_VARIABLE) {
         let password = here(PASSWORD_VARIABLE, None, Some(Secret::new(password)));
@@ -362,6 +360,14 @@ fn sources(
     sources.sort_by_key(|(layer, _)| *layer);
     let sources: Vec<_> = sources.into_iter().map(|(_, source)| source).collect();
     Ok(sources)
+}
+
+/// `NAME`, or `NAME:PASSWORD`.
+fn user_and_more(said: &str) -> (&str, Option<Secret>) {
+    match said.split_once(':') {
+        Some((user, password)) => (user, Some(Secret::new(password))),
+        None => (said, None),
+    }
 }
 
 /// A proxy's host without the brackets that an authority needs.

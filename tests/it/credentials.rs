@@ -118,6 +118,18 @@ fn a_variable_that_has_name_and_password_is_taken_without_a_word() {
     proxy.done();
 }
 
+/// True for who has given nothing, and for who has given a name.
+#[test]
+fn the_hint_where_a_password_is_missing_does_not_say_that_the_name_is() {
+    for words in [&[][..], &["-U", "alice"]] {
+        let proxy = asking_in_vain();
+        let mut cmd = wimble();
+        cmd.args(["connect", "--proxy", &proxy.url(), "host:22"]).args(words);
+        finish(&mut cmd, b"", LIMIT).fails(6).says("hint: there is no name with a password: ");
+        proxy.done();
+    }
+}
+
 #[test]
 fn the_first_source_that_has_a_password_for_this_user_decides_the_password() {
     // A password of somebody else's is none.

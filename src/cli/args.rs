@@ -381,10 +381,7 @@ pub(super) struct ForwardArgs {
     pub(super) max_connections: Option<usize>,
 
     /// Hold N established tunnels ready for each target: a connection then waits for no proxy
-    #[arg(
-        long, value_name = "N", default_value = "0",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(..=1000)
-    )]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = words::spare)]
     pub(super) spare: usize,
 
     /// How old a tunnel that is held ready may become: targets limit the time to log in

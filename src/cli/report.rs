@@ -231,14 +231,19 @@ fn foreign(spoken: Opening) -> &'static str {
 pub(super) fn usage(error: &clap::Error) -> Told {
     let text = error.render().to_string();
     let why = sentence(error);
-    let hint = ["  tip: ", "  [possible values: "].iter().find_map(|mark| {
-        let (_, rest) = text.split_once(mark)?;
-        rest.lines().next().map(|line| line.trim_end_matches(']').to_owned())
-    });
+    let tip = text.lines().filter_map(|line| line.strip_prefix("  tip: ")).find(|tip| is_a_help(tip));
+    let values = || text.lines().find_map(|line| line.strip_prefix("  [possible values: "));
+    let hint = tip.or_else(values).map(|line| line.trim_end_matches(']').to_owned());
     let why = if why.is_empty() { "a command is missing".to_owned() } else { why };
     let hint = absent_keyring(error).or(hint);
     Told::new(Kind::Usage, "usage", why)
         .hint(hint.unwrap_or_else(|| "wimble --help shows what there is".into()))
+}
+
+/// Whether clap's tip helps: who has misspelt an option wants no `--` before it, and is not led to one
+/// that trusts anybody.
+fn is_a_help(tip: &str) -> bool {
+    !tip.starts_with("to pass '") && !tip.contains("insecure")
 }
 
 /// What clap says, on one line, without what it adds.

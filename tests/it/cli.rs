@@ -337,3 +337,24 @@ fn a_file_of_certificates_that_does_not_end_is_not_read_to_its_end() {
         finish(&mut cmd, b"", LIMIT).fails(2).says("/dev/zero: more than 16 MiB\n");
     }
 }
+
+#[test]
+fn a_tip_leads_nowhere_it_should_not() {
+    let told = |words: &[&str]| finish(wimble().args(words), b"", LIMIT).fails(2).stderr;
+    for words in [
+        &["connect", "-k", "host:22"][..],
+        &["connect", "--insecure", "host:22"],
+        &["connect", "--proxy-insecur", "host:22"],
+        &["check", "--insecur", "host:22"],
+        &["serve", "--insecure"],
+    ] {
+        let told = told(words);
+        assert!(told.contains("hint: wimble --help shows what there is\n"), "{words:?}: {told}");
+    }
+    let told_of = told(&["connect", "--proxi", "p:1", "host:22"]);
+    assert!(told_of.contains("hint: a similar argument exists: '--proxy'\n"), "{told_of}");
+    let told_of = told(&["forward", "--spare", "x", "0:h:1"]);
+    assert!(told_of.contains("a number from 0 to 1000") && !told_of.contains("digit"), "{told_of}");
+    let told_of = told(&["forward", "--spare", "1001", "0:h:1"]);
+    assert!(told_of.contains("a number from 0 to 1000"), "{told_of}");
+}

@@ -358,3 +358,15 @@ fn a_tip_leads_nowhere_it_should_not() {
     let told_of = told(&["forward", "--spare", "1001", "0:h:1"]);
     assert!(told_of.contains("a number from 0 to 1000"), "{told_of}");
 }
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure_and_one_that_is_not_read_is_none() {
+    for words in [&["--help"][..], &["--version"], &["connect", "-h"], &["completions", "bash"], &["config"]]
+    {
+        let full = wimble_through("sh", &["-c", "exec \"$0\" \"$@\" >/dev/full"], wimble().args(words));
+        finish(&mut { full }, b"", LIMIT).fails(1).says("stdout: No space left");
+        let left = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); os.execv(sys.argv[1], sys.argv[1:])";
+        let unread = wimble_through("python3", &["-c", left], wimble().args(words));
+        assert_eq!(finish(&mut { unread }, b"", LIMIT).exits(0).stderr, "", "{words:?}");
+    }
+}

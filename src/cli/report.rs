@@ -3,7 +3,10 @@
 //! Text from the network is escaped here, at the one door it can get out by. Hints are a
 //! sentence for each cause; where there is nothing useful to say there is none.
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::sync::Mutex;
 
 #[cfg(not(feature = "keyring"))]
@@ -23,7 +26,7 @@ use super::{proxy_tls, socks, unanswered};
 use crate::authority::Authority;
 use crate::front::Denied;
 use crate::mode::connect::ConnectError;
-use crate::mode::{PlaceError, RouteError, SessionError, Watch};
+use crate::mode::{Place, PlaceError, RouteError, SessionError, Watch};
 use crate::net::bridge::BridgeError;
 use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
@@ -381,12 +384,32 @@ pub(super) fn not_utf8(variable: &str) -> Told {
 pub(super) fn place(error: &PlaceError) -> Told {
     let told = Told::new(Kind::Local, format!("listen on {}", error.place), reason(&error.error));
     let kind = error.error.kind();
-    if kind == io::ErrorKind::AddrInUse {
+    if let Place::Unix(path) = &error.place {
+        if kind == io::ErrorKind::AddrInUse {
+            told.hint(taken(path))
+        } else if kind == io::ErrorKind::PermissionDenied {
+            told.hint("this user may not make a socket in that folder")
+        } else if kind == io::ErrorKind::NotFound {
+            told.hint("the folder is not there, and is not made")
+        } else {
+            told
+        }
+    } else if kind == io::ErrorKind::AddrInUse {
         told.hint("another program listens there; port 0 lets the system choose one")
     } else if kind == io::ErrorKind::PermissionDenied {
         told.hint("ports below 1024 need rights that this user does not have")
     } else {
         told
+    }
+}
+
+/// What to do about what is at a path already.
+fn taken(path: &Path) -> &'static str {
+    match fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        true => {
+            "it is the socket of a process that lives, perhaps of another wimble: end that one, or choose another path"
+        }
+        false => "what is there is no socket, and is left alone: choose another path, or remove it",
     }
 }
 

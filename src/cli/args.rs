@@ -388,7 +388,7 @@ pub(super) struct ForwardArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = words::limit, help_heading = "Time")]
     pub(super) spare_max_age: Duration,
 
-    /// On SIGTERM or SIGINT: how long open connections may take to end
+    /// On SIGTERM or SIGINT: how long open connections may take to end; a second signal ends them at once
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = words::duration, help_heading = "Time")]
     pub(super) grace: Duration,
 }
@@ -535,8 +535,8 @@ pub(super) struct ServeArgs {
 // Finding the proxy, and getting past it. (No doc comment: clap would take it for the command's.)
 #[derive(Clone, Debug, Args)]
 pub(super) struct ProxyArgs {
-    /// The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct
-    /// is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY,
+    /// The proxy: http://, https://, socks5://, socks5h://, socks4:// or socks4a://HOST:PORT;
+    /// HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY,
     /// all_proxy or ALL_PROXY says, except for targets in no_proxy
     #[arg(short = 'x', long, value_name = "URL", help_heading = "Proxy", value_hint = ValueHint::Url)]
     pub(super) proxy: Vec<String>,
@@ -592,9 +592,9 @@ pub(super) struct ProxyArgs {
     #[arg(short = '6', long, help_heading = "Proxy")]
     pub(super) ipv6: bool,
 
-    /// The name for the proxy, DOMAIN\NAME and NAME@REALM too. Its password is asked for on the
-    /// terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken
-    /// too, but other users can read it
+    /// The name for the proxy, DOMAIN\NAME and NAME@REALM too; else WIMBLE_PROXY_USER says. Its password
+    /// is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD.
+    /// NAME:PASSWORD is taken too, but other users can read it here; in the variable they can't
     #[arg(short = 'U', long, value_name = "NAME", help_heading = "Credentials")]
     pub(super) proxy_user: Option<String>,
 
@@ -638,7 +638,8 @@ pub(super) struct ProxyArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::limit, help_heading = "Time")]
     pub(super) connect_timeout: Duration,
 
-    /// Limit for the whole CONNECT exchange, authentication included
+    /// Limit for the whole CONNECT exchange, authentication included; the time that you take at a prompt
+    /// does not count
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = words::limit, help_heading = "Time")]
     pub(super) proxy_timeout: Duration,
 

@@ -54,6 +54,7 @@ fn script(c: &mut Criterion) {
         dial: dial::Config::default(),
         tls: trust::Tls::default(),
         patience: Duration::from_secs(10),
+        named_at: None,
     };
     let pac = Pac::new(Location::File(SCRIPT.into()), config);
     runtime.block_on(pac.find(&target)).expect("an answer");

@@ -38,7 +38,7 @@ complete -c wimble -n "__fish_wimble_needs_command" -f -a "config" -d 'Show the 
 complete -c wimble -n "__fish_wimble_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand connect" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -s x -l proxy -d 'The proxy: http://, https://, socks5://, socks5h://, socks4:// or socks4a://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
@@ -51,7 +51,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -l user-agent -d 
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand connect" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too; else WIMBLE_PROXY_USER says. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it here; in the variable they can\'t' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l netrc-file -d 'Take the proxy\'s entry in this netrc file, readable by its owner alone' -r -F
@@ -63,7 +63,7 @@ negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
-complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
+complete -c wimble -n "__fish_wimble_using_subcommand connect" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included; the time that you take at a prompt does not count' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -l idle-timeout -d 'End a tunnel in which nothing moved for so long [default: off]' -r
@@ -78,7 +78,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand connect" -l fdpass -d 'Han
 complete -c wimble -n "__fish_wimble_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand forward" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -s x -l proxy -d 'The proxy: http://, https://, socks5://, socks5h://, socks4:// or socks4a://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
@@ -91,7 +91,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -l user-agent -d 
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand forward" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too; else WIMBLE_PROXY_USER says. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it here; in the variable they can\'t' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l netrc-file -d 'Take the proxy\'s entry in this netrc file, readable by its owner alone' -r -F
@@ -103,14 +103,14 @@ negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
-complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included; the time that you take at a prompt does not count' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l idle-timeout -d 'End a tunnel in which nothing moved for so long [default: off]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l max-connections -d 'Connections at the same time; the others wait [default: what the file limit carries]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l spare -d 'Hold N established tunnels ready for each target: a connection then waits for no proxy' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l spare-max-age -d 'How old a tunnel that is held ready may become: targets limit the time to log in' -r
-complete -c wimble -n "__fish_wimble_using_subcommand forward" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end' -r
+complete -c wimble -n "__fish_wimble_using_subcommand forward" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end; a second signal ends them at once' -r
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s v -l verbose -d 'Show each step; twice: the header lines exchanged as well, credentials masked'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s q -l quiet -d 'Show nothing but errors'
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -l all -d 'All forwards that the configuration file names'
@@ -121,7 +121,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand forward" -l netrc -d 'Take
 complete -c wimble -n "__fish_wimble_using_subcommand forward" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand check" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand check" -s x -l proxy -d 'The proxy: http://, https://, socks5://, socks5h://, socks4:// or socks4a://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
@@ -134,7 +134,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand check" -l user-agent -d 'W
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand check" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too; else WIMBLE_PROXY_USER says. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it here; in the variable they can\'t' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l netrc-file -d 'Take the proxy\'s entry in this netrc file, readable by its owner alone' -r -F
@@ -146,10 +146,10 @@ negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included; the time that you take at a prompt does not count' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l ports -d 'Ask the proxy for each of these ports of the one host, such as 22,80,8000-8100; the tunnels are not used' -r
-complete -c wimble -n "__fish_wimble_using_subcommand check" -l count -d 'Check so often, and show how the times are spread; Ctrl-C shows what there is (exit 130 where a target has not been checked once)' -r
+complete -c wimble -n "__fish_wimble_using_subcommand check" -l count -d 'Check so often, and show how the times are spread: min, median (of an even number the mean of the two in the middle), p95 (the shortest that 95 of 100 do not exceed) and max; Ctrl-C shows what there is (exit 130 where a target has not been checked once)' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l interval -d 'From the start of a check to that of the next' -r
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l compare -d 'Check through this proxy as well (direct: through none), and show both side by side' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand check" -l html -d 'Write the report as a page too, to be sent to the people who run the proxy' -r -F
@@ -197,7 +197,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand serve" -s q -l quiet -d 'S
 complete -c wimble -n "__fish_wimble_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l log-format -d 'How messages are written to stderr' -r -f -a "text\t'One line each, for people'
 json\t'One JSON object each'"
-complete -c wimble -n "__fish_wimble_using_subcommand config" -s x -l proxy -d 'The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s x -l proxy -d 'The proxy: http://, https://, socks5://, socks5h://, socks4:// or socks4a://HOST:PORT; HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY says, except for targets in no_proxy' -r -f
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-http-version -d 'The HTTP to speak to the proxy; auto: 2 where an https:// proxy chooses it, else 1.1. 2 on http:// is HTTP/2 at once, without asking' -r -f -a "auto\t'What the proxy chooses by ALPN; 1.1 on http://'
 1.0\t'HTTP/1.0, for old proxies'
 1.1\t'HTTP/1.1'
@@ -210,7 +210,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand config" -l user-agent -d '
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-cacert -d 'Trust the certificates in this PEM file for an https:// proxy, and no others' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-cert -d 'Our own certificate for an https:// proxy: PEM, with those that vouch for it behind it' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-key -d 'The key of --proxy-cert: PEM, readable by its owner alone [default: in the same file]' -r -F
-complete -c wimble -n "__fish_wimble_using_subcommand config" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -s U -l proxy-user -d 'The name for the proxy, DOMAIN\\NAME and NAME@REALM too; else WIMBLE_PROXY_USER says. Its password is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken too, but other users can read it here; in the variable they can\'t' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-credentials -d 'A file whose first line is NAME:PASSWORD, readable by its owner alone; NAME:{NT}HASH takes the 32 hexadecimal digits of an NT hash instead, for NTLM' -r -F
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-password-command -d 'A shell command whose first line of output is the password, such as \'pass show proxy\'; it is run when the proxy asks' -r -f -a "(__fish_complete_command)"
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l netrc-file -d 'Take the proxy\'s entry in this netrc file, readable by its owner alone' -r -F
@@ -222,7 +222,7 @@ negotiate\t'Kerberos, with the first request'
 none\t'Never any'"
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-spn -d 'The proxy\'s Kerberos service, HTTP@NAME or HTTP/NAME@REALM [default: HTTP@ the proxy\'s host]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l connect-timeout -d 'Limit for finding and connecting to the proxy, TLS with it included (check: also for TLS with the target)' -r
-complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l proxy-timeout -d 'Limit for the whole CONNECT exchange, authentication included; the time that you take at a prompt does not count' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l keepalive -d 'Probe a silent connection after this time; 0 never' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l half-close-delay -d 'At the end of input: how long the tunnel must be silent before the end is passed on, as a proxy may then drop the answer; 0 at once, never leaves it to the target' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l idle-timeout -d 'End a tunnel in which nothing moved for so long [default: off]' -r
@@ -230,7 +230,7 @@ complete -c wimble -n "__fish_wimble_using_subcommand config" -l linger -d 'Once
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l max-connections -d 'Connections at the same time; the others wait [default: what the file limit carries]' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l spare -d 'Hold N established tunnels ready for each target: a connection then waits for no proxy' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l spare-max-age -d 'How old a tunnel that is held ready may become: targets limit the time to log in' -r
-complete -c wimble -n "__fish_wimble_using_subcommand config" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end' -r
+complete -c wimble -n "__fish_wimble_using_subcommand config" -l grace -d 'On SIGTERM or SIGINT: how long open connections may take to end; a second signal ends them at once' -r
 complete -c wimble -n "__fish_wimble_using_subcommand config" -l color -d 'When to colour the report' -r -f -a "auto\t''
 always\t''
 never\t''"

@@ -41,7 +41,7 @@ const LAW: [(&str, &[&str], &str); 12] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 17] = [
+const CRATES: [(&str, &[&str], &str); 16] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
@@ -61,7 +61,6 @@ const CRATES: [(&str, &[&str], &str); 17] = [
     ("anyhow", &[], "errors have types; only the binary's edge may forget them"),
     ("h2", &["net"], "frames, windows and streams are net's"),
     ("hyper", &["net"], "who speaks HTTP to a target is net"),
-    ("hdrhistogram", &["mode"], "times are counted by the one who takes them"),
     ("x509_parser", &["net", "mode"], "certificates are read by who accepts them, and who reports them"),
 ];
 

@@ -33,7 +33,7 @@ pub(super) enum Command {
     Check(CheckArgs),
     Serve(ServeArgs),
     /// What is in force, ready to be printed.
-    Config(String),
+    Config(ConfigArgs),
     Completions(CompletionsArgs),
     #[cfg(feature = "keyring")]
     Login(LoginArgs),
@@ -176,7 +176,14 @@ impl Cli {
         };
         if command.get_name() == CONFIG {
             let shown = config.shown(command, inner, &standings, variables);
-            return Ok(Self { command: Command::Config(shown), log: LogArgs::from_arg_matches(&typed)? });
+            let filed = config.filed(&standings);
+            let log = LogArgs::from_arg_matches(&typed)?;
+            let mut proxy = ProxyArgs::from_arg_matches(match &matches {
+                Some(matches) => matches.subcommand_matches(CONFIG).unwrap_or(inner),
+                None => inner,
+            })?;
+            proxy.file.filed = filed;
+            return Ok(Self { command: Command::Config(ConfigArgs { proxy, shown }), log });
         }
         let filed = config.filed(&standings);
         let mut cli = Self::of_matches(matches.unwrap_or(typed))?;
@@ -220,7 +227,8 @@ impl Command {
             Self::Login(args) => Some(&mut args.file),
             #[cfg(feature = "keyring")]
             Self::Logout(args) => Some(&mut args.file),
-            Self::Serve(_) | Self::Config(_) | Self::Completions(_) => None,
+            Self::Config(args) => Some(&mut args.proxy.file),
+            Self::Serve(_) | Self::Completions(_) => None,
         }
     }
 }
@@ -237,6 +245,13 @@ fn last_wins(command: clap::Command) -> clap::Command {
 
 /// The command that has no words of its own: its options are those of all settings.
 const CONFIG: &str = "config";
+
+/// What it shows, and the values that its parser does not judge.
+#[derive(Debug)]
+pub(super) struct ConfigArgs {
+    pub(super) proxy: ProxyArgs,
+    pub(super) shown: String,
+}
 
 fn config_options(command: clap::Command) -> clap::Command {
     let plain = || clap::Command::new(CONFIG);
@@ -376,17 +391,14 @@ pub(super) struct ForwardArgs {
     pub(super) max_connections: Option<usize>,
 
     /// Hold N established tunnels ready for each target: a connection then waits for no proxy
-    #[arg(
-        long, value_name = "N", default_value = "0",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(..=1000)
-    )]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = words::spare)]
     pub(super) spare: usize,
 
     /// How old a tunnel that is held ready may become: targets limit the time to log in
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = words::limit, help_heading = "Time")]
     pub(super) spare_max_age: Duration,
 
-    /// On SIGTERM or SIGINT: how long open connections may take to end
+    /// On SIGTERM or SIGINT: how long open connections may take to end; a second signal ends them at once
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = words::duration, help_heading = "Time")]
     pub(super) grace: Duration,
 }
@@ -410,8 +422,9 @@ pub(super) struct CheckArgs {
     )]
     pub(super) ports: Vec<RangeInclusive<u16>>,
 
-    /// Check so often, and show how the times are spread; Ctrl-C shows what there is (exit 130 where a
-    /// target has not been checked once)
+    /// Check so often, and show how the times are spread: min, median (of an even number the mean of
+    /// the two in the middle), p95 (the shortest that 95 of 100 do not exceed) and max; Ctrl-C shows
+    /// what there is (exit 130 where a target has not been checked once)
     #[arg(long, value_name = "N", value_parser = words::count, conflicts_with = "compare", help_heading = "More than one check")]
     pub(super) count: Option<usize>,
 
@@ -532,8 +545,8 @@ pub(super) struct ServeArgs {
 // Finding the proxy, and getting past it. (No doc comment: clap would take it for the command's.)
 #[derive(Clone, Debug, Args)]
 pub(super) struct ProxyArgs {
-    /// The proxy: http://, https://, socks5:// or socks4://HOST:PORT; HOST:PORT is http://; direct
-    /// is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY,
+    /// The proxy: http://, https://, socks5://, socks5h://, socks4:// or socks4a://HOST:PORT;
+    /// HOST:PORT is http://; direct is none. Repeated: a chain, the nearest first. Else WIMBLE_PROXY, https_proxy, HTTPS_PROXY,
     /// all_proxy or ALL_PROXY says, except for targets in no_proxy
     #[arg(short = 'x', long, value_name = "URL", help_heading = "Proxy", value_hint = ValueHint::Url)]
     pub(super) proxy: Vec<String>,
@@ -589,9 +602,9 @@ pub(super) struct ProxyArgs {
     #[arg(short = '6', long, help_heading = "Proxy")]
     pub(super) ipv6: bool,
 
-    /// The name for the proxy, DOMAIN\NAME and NAME@REALM too. Its password is asked for on the
-    /// terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD. NAME:PASSWORD is taken
-    /// too, but other users can read it
+    /// The name for the proxy, DOMAIN\NAME and NAME@REALM too; else WIMBLE_PROXY_USER says. Its password
+    /// is asked for on the terminal unless one of the following has it, or WIMBLE_PROXY_PASSWORD.
+    /// NAME:PASSWORD is taken too, but other users can read it here; in the variable they can't
     #[arg(short = 'U', long, value_name = "NAME", help_heading = "Credentials")]
     pub(super) proxy_user: Option<String>,
 
@@ -635,7 +648,8 @@ pub(super) struct ProxyArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = words::limit, help_heading = "Time")]
     pub(super) connect_timeout: Duration,
 
-    /// Limit for the whole CONNECT exchange, authentication included
+    /// Limit for the whole CONNECT exchange, authentication included; the time that you take at a prompt
+    /// does not count
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = words::limit, help_heading = "Time")]
     pub(super) proxy_timeout: Duration,
 

@@ -133,6 +133,7 @@ impl Classified for Http2Error {
 impl Classified for RouteError {
     fn kind(&self) -> Kind {
         match *self {
+            Self::NoProxy { .. } => Kind::Usage,
             #[cfg(feature = "pac")]
             Self::Pac(ref failure) => match &failure.cause {
                 PacCause::SlowServer(_) | PacCause::Slow(_) | PacCause::Script(PacError::TooSlow) => {

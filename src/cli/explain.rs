@@ -17,7 +17,7 @@ pub(super) enum Origin {
     Variable(&'static str),
     /// The configuration file.
     File(Location),
-    /// Nothing did, and no_proxy sends every target direct.
+    /// Nothing did: no_proxy sends targets direct, and to the others no way is known.
     NoProxy,
 }
 
@@ -39,6 +39,7 @@ impl Explanation {
     pub(super) fn new(origin: Origin, routes: &Routes, variables: Variables<'_>) -> Self {
         let (script, policy) = match routes {
             Routes::Named(policy) => (None, policy.clone()),
+            Routes::Unnamed { exempt } => (None, Policy { proxy: Proxy::Direct, exempt: exempt.clone() }),
             #[cfg(feature = "pac")]
             Routes::Script { pac, exempt } => {
                 let policy = Policy { proxy: Proxy::Direct, exempt: exempt.clone() };
@@ -60,22 +61,23 @@ impl Explanation {
     }
 
     /// What decided for this target: the option, the variable, the line of the configuration file, or
-    /// the variable of no_proxy.
+    /// the variable of no_proxy; `none` where nothing did.
     pub(super) fn decided_by(&self, target: &Authority) -> String {
         match (&self.no_proxy, self.exempt.entry(target), &self.origin) {
             (Some((variable, _)), Some(_), _) => (*variable).to_owned(),
             (_, _, Origin::Option(name) | Origin::Variable(name)) => (*name).to_owned(),
             (_, _, Origin::File(place)) => place.line(),
-            (_, _, Origin::NoProxy) => "no_proxy".to_owned(),
+            (_, _, Origin::NoProxy) => "none".to_owned(),
         }
     }
 
     /// The same in the first line of a report.
     pub(super) fn in_short(&self, target: &Authority) -> String {
         let decided_by = self.decided_by(target);
-        match self.exempt.entry(target) {
-            Some(entry) => format!("({decided_by}: {entry})"),
-            None => format!("({decided_by})"),
+        match (self.exempt.entry(target), &self.origin) {
+            (Some(entry), _) => format!("({decided_by}: {entry})"),
+            (None, Origin::NoProxy) => "(no proxy is given)".into(),
+            (None, Origin::Option(_) | Origin::Variable(_) | Origin::File(_)) => format!("({decided_by})"),
         }
     }
 
@@ -142,6 +144,9 @@ impl Explanation {
         say(
             "so",
             match policy.route(target) {
+                Route::Direct if self.origin == Origin::NoProxy && !self.exempt.matches(target) => {
+                    format!("no way to {target} is known")
+                }
                 Route::Direct => format!("{target} is reached without a proxy"),
                 Route::Via(proxies) => format!("{target} is reached through {}", named(&proxies)),
             },

@@ -93,7 +93,7 @@ causes! {
     NoCommonScheme "no-common-scheme"
         "if --proxy-auth names another one, auto takes any of these that is offered"
     NoLogin "no-login"
-        "a name and its password are missing: --proxy-credentials FILE, --netrc, --proxy-user NAME (a terminal asks for the password), or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD"
+        "there is no name with a password: --proxy-credentials FILE, --netrc, --proxy-user NAME (a terminal asks for the password), or WIMBLE_PROXY_USER and WIMBLE_PROXY_PASSWORD"
     LoginNotFound "login-not-found"
         "no credentials were sent; try by hand what went wrong there"
     LoginRefused "login-refused"

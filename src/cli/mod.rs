@@ -63,9 +63,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if error.use_stderr() && !asked_nothing {
                 return fail(misread(), &report::usage(&error));
             }
-            // --help and --version: what can't be written nobody wanted to read.
-            let _unread = error.print();
-            return ExitCode::from(if asked_nothing { Kind::Usage.code() } else { 0 });
+            let printed = error.print().and_then(|()| io::stdout().flush());
+            if asked_nothing {
+                return ExitCode::from(Kind::Usage.code());
+            }
+            // --help and --version.
+            return ended(misread(), printed);
         }
     };
     log::install(&cli.log, matches!(cli.command, args::Command::Forward(_) | args::Command::Serve(_)));
@@ -124,9 +127,14 @@ fn fail(reporter: Reporter, told: &Told) -> ExitCode {
     ExitCode::from(told.kind.code())
 }
 
-/// To stdout; whoever reads no further has seen enough.
 fn print(reporter: Reporter, text: &[u8]) -> ExitCode {
-    match io::stdout().write_all(text) {
+    let mut out = io::stdout();
+    ended(reporter, out.write_all(text).and_then(|()| out.flush()))
+}
+
+/// What was written to stdout; whoever reads no further has seen enough.
+fn ended(reporter: Reporter, written: io::Result<()>) -> ExitCode {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             fail(reporter, &report::local("stdout", &error))
         }

@@ -3,7 +3,10 @@
 //! Text from the network is escaped here, at the one door it can get out by. Hints are a
 //! sentence for each cause; where there is nothing useful to say there is none.
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::sync::Mutex;
 
 #[cfg(not(feature = "keyring"))]
@@ -23,7 +26,7 @@ use super::{proxy_tls, socks, unanswered};
 use crate::authority::Authority;
 use crate::front::Denied;
 use crate::mode::connect::ConnectError;
-use crate::mode::{PlaceError, RouteError, SessionError, Watch};
+use crate::mode::{Place, PlaceError, RouteError, SessionError, Watch};
 use crate::net::bridge::BridgeError;
 use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
@@ -231,14 +234,19 @@ fn foreign(spoken: Opening) -> &'static str {
 pub(super) fn usage(error: &clap::Error) -> Told {
     let text = error.render().to_string();
     let why = sentence(error);
-    let hint = ["  tip: ", "  [possible values: "].iter().find_map(|mark| {
-        let (_, rest) = text.split_once(mark)?;
-        rest.lines().next().map(|line| line.trim_end_matches(']').to_owned())
-    });
+    let tip = text.lines().filter_map(|line| line.strip_prefix("  tip: ")).find(|tip| is_a_help(tip));
+    let values = || text.lines().find_map(|line| line.strip_prefix("  [possible values: "));
+    let hint = tip.or_else(values).map(|line| line.trim_end_matches(']').to_owned());
     let why = if why.is_empty() { "a command is missing".to_owned() } else { why };
     let hint = absent_keyring(error).or(hint);
     Told::new(Kind::Usage, "usage", why)
         .hint(hint.unwrap_or_else(|| "wimble --help shows what there is".into()))
+}
+
+/// Whether clap's tip helps: who has misspelt an option wants no `--` before it, and is not led to one
+/// that trusts anybody.
+fn is_a_help(tip: &str) -> bool {
+    !tip.starts_with("to pass '") && !tip.contains("insecure")
 }
 
 /// What clap says, on one line, without what it adds.
@@ -310,18 +318,29 @@ pub(super) fn config(error: &ConfigError) -> Told {
     }
 }
 
+/// The hint where no proxy is given.
+const WAYS_TO_A_PROXY: &str = match cfg!(feature = "pac") {
+    true => {
+        "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file"
+    }
+    false => {
+        "give --proxy http://HOST:PORT (or --proxy direct), set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file"
+    }
+};
+
 /// Usage and configuration.
 pub(super) fn settings(error: &SettingsError) -> Told {
     match error {
-        SettingsError::NoProxy => Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
-            .hint(match cfg!(feature = "pac") {
-                true => "give --proxy http://HOST:PORT (or --proxy direct) or --pac URL, set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file",
-                false => "give --proxy http://HOST:PORT (or --proxy direct), set WIMBLE_PROXY, https_proxy or all_proxy, or write proxy = \"URL\" into a configuration file",
-            }),
-        SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string())
-            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
-        SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string())
-            .hint("a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none"),
+        SettingsError::NoProxy => {
+            Told::new(Kind::Usage, "no proxy", "none is given, and the target is not exempt")
+                .hint(WAYS_TO_A_PROXY)
+        }
+        SettingsError::Proxy(why) => Told::new(Kind::Usage, "--proxy", why.to_string()).hint(
+            "a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none",
+        ),
+        SettingsError::Variable(error) => Told::new(Kind::Usage, error.variable, error.why.to_string()).hint(
+            "a proxy is http://, https:// or socks5://HOST:PORT; HOST:PORT is http://; direct means none",
+        ),
         SettingsError::Url => Told::new(Kind::Usage, "target", error.to_string())
             .hint("a proxy's URL stands behind --proxy (-x); a target has no scheme, no user and no path"),
         #[cfg(feature = "pac")]
@@ -330,7 +349,9 @@ pub(super) fn settings(error: &SettingsError) -> Told {
         }
         SettingsError::Filed { place, error } => {
             let told = settings(error);
-            let why = format!("{}: {}", told.what.trim_start_matches('-'), told.why);
+            let named = if let SettingsError::Credentials(error) = &**error { error.setting() } else { None };
+            let what = named.unwrap_or_else(|| told.what.trim_start_matches('-'));
+            let why = format!("{what}: {}", told.why);
             Told { what: place.to_string(), why, ..told }
         }
         SettingsError::Target { .. }
@@ -363,12 +384,32 @@ pub(super) fn not_utf8(variable: &str) -> Told {
 pub(super) fn place(error: &PlaceError) -> Told {
     let told = Told::new(Kind::Local, format!("listen on {}", error.place), reason(&error.error));
     let kind = error.error.kind();
-    if kind == io::ErrorKind::AddrInUse {
+    if let Place::Unix(path) = &error.place {
+        if kind == io::ErrorKind::AddrInUse {
+            told.hint(taken(path))
+        } else if kind == io::ErrorKind::PermissionDenied {
+            told.hint("this user may not make a socket in that folder")
+        } else if kind == io::ErrorKind::NotFound {
+            told.hint("the folder is not there, and is not made")
+        } else {
+            told
+        }
+    } else if kind == io::ErrorKind::AddrInUse {
         told.hint("another program listens there; port 0 lets the system choose one")
     } else if kind == io::ErrorKind::PermissionDenied {
         told.hint("ports below 1024 need rights that this user does not have")
     } else {
         told
+    }
+}
+
+/// What to do about what is at a path already.
+fn taken(path: &Path) -> &'static str {
+    match fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        true => {
+            "it is the socket of a process that lives, perhaps of another wimble: end that one, or choose another path"
+        }
+        false => "what is there is no socket, and is left alone: choose another path, or remove it",
     }
 }
 
@@ -411,10 +452,20 @@ pub(super) fn connect(error: &ConnectError, target: &Authority) -> Option<Told> 
 /// No way to a target is known.
 pub(super) fn route(error: &RouteError) -> Told {
     match *error {
+        RouteError::NoProxy { ref target } => Told::new(
+            error.kind(),
+            format!("no proxy for {target}"),
+            "none is given, and the target is not exempt",
+        )
+        .hint(WAYS_TO_A_PROXY),
         #[cfg(feature = "pac")]
         RouteError::Pac(ref failure) => {
             let (why, detail) = pac::failed(&failure.cause);
-            let told = Told::new(error.kind(), format!("pac {}", failure.location), why);
+            let what = match &failure.named_at {
+                Some(place) => format!("{place}: pac {}", failure.location),
+                None => format!("pac {}", failure.location),
+            };
+            let told = Told::new(error.kind(), what, why);
             match detail {
                 Some(detail) => told.because(detail),
                 None => told,

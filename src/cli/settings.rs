@@ -1,7 +1,8 @@
 //! From the words typed and the environment to a [`Job`]: below this there is no option left
 //! open, no string to parse, and no environment.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 #[cfg(feature = "pac")]
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::credentials::{self, CredentialsError, Person};
 use super::explain::{Explanation, Origin};
 use super::identity;
 use super::prompt::Curtain;
+use super::report::reason;
 use super::words::{Spec, Wish};
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Host};
@@ -37,8 +39,11 @@ use crate::net::store::Store;
 use crate::net::trust;
 use crate::proto::{Field, FieldError, RequestFields};
 use crate::route::env::{self, EnvError};
-use crate::route::{self, NoProxy, Proxy, ProxyUriError, Route};
+use crate::route::{self, NoProxy, Proxy, ProxyUriError};
 use crate::tunnel::{self, Keep, SetAside};
+
+/// The largest file of certificates that is read; the bundle of a system has a quarter of a megabyte.
+const MAX_PEM: u64 = 16 << 20;
 
 /// Everything that wimble can be asked for.
 pub(super) enum Job {
@@ -106,7 +111,7 @@ pub(super) enum SettingsError {
     DirectInChain,
     #[error("{place} is not on loopback: --auth-file or --allow must say who may use it")]
     OpenProxy { place: Place },
-    #[error("{place}: {error}")]
+    #[error("{place}: {}", reason(.error))]
     Place { place: Place, error: std::io::Error },
     #[error("forward {name}: {}", no_forward(.names))]
     NoForward { name: String, names: Vec<String> },
@@ -127,6 +132,7 @@ impl SettingsError {
             #[cfg(feature = "pac")]
             Self::Pac(_) => Some("pac"),
             Self::Pem { option, .. } => option.strip_prefix("--"),
+            Self::Credentials(error) => error.setting(),
             Self::Target { .. }
             | Self::Url
             | Self::Words
@@ -134,7 +140,6 @@ impl SettingsError {
             | Self::Variable(_)
             | Self::NoProxy
             | Self::OneHost
-            | Self::Credentials(_)
             | Self::Sni(_)
             | Self::OpenProxy { .. }
             | Self::Place { .. }
@@ -177,7 +182,10 @@ fn job(cli: Cli, variables: Variables<'_>) -> Result<(Job, Vec<Warning>), Settin
         Command::Forward(args) => Job::Forward(forward(args, variables, &mut warnings)?),
         Command::Check(args) => check(args, variables, &mut warnings)?,
         Command::Serve(args) => Job::Serve(serve(args, variables)?),
-        Command::Config(shown) => Job::Config(shown),
+        Command::Config(args) => {
+            judge(&args.proxy, variables)?;
+            Job::Config(args.shown)
+        }
         Command::Completions(args) => Job::Completions(args.shell),
         #[cfg(feature = "keyring")]
         Command::Login(args) => login(args, variables)?,
@@ -267,7 +275,8 @@ fn check(
     warnings: &mut Vec<Warning>,
 ) -> Result<Job, SettingsError> {
     let targets = targets(&args)?;
-    let (routes, config, origin) = proxy(&args.proxy, &targets, variables, warnings, Curtain::new(false))?;
+    // Where no proxy is given for a target, its report says so: the others are checked.
+    let (routes, config, origin) = proxy(&args.proxy, &[], variables, warnings, Curtain::new(false))?;
     let sni = |name: String| ServerName::try_from(name.clone()).map_err(|_| SettingsError::Sni(name));
     let alpn = match args.http {
         Some(_) if args.alpn.is_empty() => probe::OFFER.iter().map(ToString::to_string).collect(),
@@ -298,7 +307,7 @@ fn check(
         #[cfg(feature = "pac")]
         (typed.pac = None);
         let mut repeated = Vec::new();
-        let (routes, mut config, _) = proxy(&typed, &targets, variables, &mut repeated, Curtain::new(false))
+        let (routes, mut config, _) = proxy(&typed, &[], variables, &mut repeated, Curtain::new(false))
             .map_err(|error| {
                 if let SettingsError::Proxy(why) = error { SettingsError::Compare(why) } else { error }
             })?;
@@ -352,10 +361,6 @@ fn serve(args: ServeArgs, variables: Variables<'_>) -> Result<Serve, SettingsErr
         return Err(SettingsError::OpenProxy { place: args.listen });
     }
     let logins = args.auth_file.as_deref().map(credentials::lines).transpose()?;
-    if logins.as_ref().is_some_and(Vec::is_empty) {
-        let file = args.auth_file.map(|file| file.display().to_string()).unwrap_or_default();
-        return Err(CredentialsError::Format { file }.into());
-    }
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
             Some(acceptor(certificate, key, &Person::new(variables, Curtain::new(false)))?)
@@ -399,7 +404,7 @@ fn login(args: super::args::LoginArgs, variables: Variables<'_>) -> Result<Job, 
 /// The proxy, where there is no target that could do without.
 #[cfg(feature = "keyring")]
 fn only_proxy(args: &ProxyArgs, variables: Variables<'_>) -> Result<route::ProxyUri, SettingsError> {
-    match routes(args, &[], variables)?.0.proxy {
+    match routes(args, variables)?.0.proxy {
         Proxy::Via(mut proxies) if proxies.len() == 1 => Ok(proxies.remove(0)),
         Proxy::Via(_) | Proxy::Direct => Err(SettingsError::NoProxy),
     }
@@ -425,7 +430,7 @@ fn patience(args: &RelayArgs, linger: Option<std::time::Duration>) -> Patience {
     Patience { half_close: args.half_close_delay, linger, idle }
 }
 
-/// The proxy and how to get past it.
+/// The proxy and how to get past it. To each of `targets` there must be a way.
 fn proxy(
     args: &ProxyArgs,
     targets: &[Authority],
@@ -433,7 +438,10 @@ fn proxy(
     warnings: &mut Vec<Warning>,
     curtain: Curtain,
 ) -> Result<(Routes, tunnel::Config, Origin), SettingsError> {
-    let (policy, origin) = routes(args, targets, variables)?;
+    let (policy, origin) = routes(args, variables)?;
+    if origin == Origin::NoProxy && !targets.iter().all(|target| policy.exempt.matches(target)) {
+        return Err(SettingsError::NoProxy);
+    }
     let is_typed = |option| args.file.filed.place(option).is_none();
     if is_typed("proxy-user") && args.proxy_user.as_ref().is_some_and(|user| user.contains(':')) {
         warnings.push(Warning::PasswordInArguments("--proxy-user"));
@@ -444,15 +452,9 @@ fn proxy(
     {
         warnings.push(Warning::PasswordInArguments("--proxy"));
     }
-    // By hand, as what is wrong with one must not be quoted: it may be a token.
-    let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
-    let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    // RFC 9110 §5.3: a field that is no list comes once, and the one made by hand is meant.
-    let user_agent = user_agent_text(args).filter(|_| !headers.iter().any(|field| field.is("User-Agent")));
-    let user_agent = user_agent.map(|text| Field::new("User-Agent", text));
-    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
+    let fields = fields(args)?;
     // Credentials that were made by hand are the only ones: two fields would contradict each other.
-    let by_hand = headers.iter().any(|field| field.is("Proxy-Authorization"));
+    let by_hand = fields.iter().any(|field| field.is("Proxy-Authorization"));
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -465,7 +467,7 @@ fn proxy(
     #[cfg(not(feature = "pac"))]
     let scripted = None;
     let logins = scripted.unwrap_or_else(|| credentials::logins(args, &policy.proxy, variables, person))?;
-    let fields = RequestFields::new(user_agent.into_iter().chain(headers));
+    let fields = RequestFields::new(fields);
     let old = args.proxy_http_version == HttpVersion::OnePointZero;
     let fields = if old { fields.in_http_1_0() } else { fields };
     let config = tunnel::Config {
@@ -488,10 +490,39 @@ fn proxy(
     if let Some(text) = &args.pac {
         let location: pac::Location = text.parse()?;
         let (dial, tls) = (config.dial, config.tls.clone());
-        let pac = Pac::new(location, pac::Config { dial, tls, patience: args.connect_timeout });
+        let named_at = args.file.filed.place("pac").map(|place| Arc::new(place.to_string()));
+        let config_of_script = pac::Config { dial, tls, patience: args.connect_timeout, named_at };
+        let pac = Pac::new(location, config_of_script);
         return Ok((Routes::Script { pac: Arc::new(pac), exempt: policy.exempt }, config, origin));
     }
-    Ok((policy.into(), config, origin))
+    let routes = match origin {
+        Origin::NoProxy => Routes::Unnamed { exempt: policy.exempt },
+        Origin::Option(_) | Origin::Variable(_) | Origin::File(_) => policy.into(),
+    };
+    Ok((routes, config, origin))
+}
+
+/// Whether the words say what can be meant; no file is read for it, and nobody is asked.
+fn judge(args: &ProxyArgs, variables: Variables<'_>) -> Result<(), SettingsError> {
+    routes(args, variables)?;
+    fields(args)?;
+    #[cfg(feature = "pac")]
+    if let Some(text) = &args.pac {
+        text.parse::<pac::Location>()?;
+    }
+    Ok(())
+}
+
+/// The fields of the request that are the same for every target.
+fn fields(args: &ProxyArgs) -> Result<Vec<Field>, SettingsError> {
+    // By hand, as what is wrong with one must not be quoted: it may be a token.
+    let headers = args.proxy_header.iter().map(|text| text.parse::<Field>().map_err(SettingsError::Header));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    // RFC 9110 §5.3: a field that is no list comes once, and the one made by hand is meant.
+    let user_agent = user_agent_text(args).filter(|_| !headers.iter().any(|field| field.is("User-Agent")));
+    let user_agent = user_agent.map(|text| Field::new("User-Agent", text));
+    let user_agent = user_agent.transpose().map_err(SettingsError::UserAgent)?;
+    Ok(user_agent.into_iter().chain(headers).collect())
 }
 
 /// What we call ourselves, if anything.
@@ -505,12 +536,9 @@ fn user_agent_text(args: &ProxyArgs) -> Option<&str> {
 
 /// A flag beats the environment, and no_proxy is environment: a proxy that is named by a flag is
 /// used for every target, and a script is asked for every one: until then it is `direct`. The
-/// environment beats the configuration file.
-fn routes(
-    args: &ProxyArgs,
-    targets: &[Authority],
-    variables: Variables<'_>,
-) -> Result<(route::Policy, Origin), SettingsError> {
+/// environment beats the configuration file. Where nothing is named, there is a way to exempt targets
+/// alone.
+fn routes(args: &ProxyArgs, variables: Variables<'_>) -> Result<(route::Policy, Origin), SettingsError> {
     #[cfg(feature = "pac")]
     if args.pac.is_some() {
         let (exempt, origin) = match args.file.filed.place("pac") {
@@ -535,11 +563,8 @@ fn routes(
         tracing::debug!("the proxy is from {variable}");
         return Ok((policy, Origin::Variable(variable)));
     }
-    let policy = route::Policy { proxy: Proxy::Direct, exempt: env::exemptions(variables) };
-    if targets.iter().all(|target| policy.exempt.matches(target) && policy.route(target) == Route::Direct) {
-        return Ok((policy, Origin::NoProxy));
-    }
-    Err(SettingsError::NoProxy)
+    let exempt = env::exemptions(variables);
+    Ok((route::Policy { proxy: Proxy::Direct, exempt }, Origin::NoProxy))
 }
 
 /// `--proxy`, once or several times.
@@ -588,7 +613,12 @@ pub(super) fn certificates(
     file: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let failed = |why: String| SettingsError::Pem { option, file: file.display().to_string(), why };
-    let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
+    let mut pem = Vec::new();
+    // What never ends, such as /dev/zero, ends here.
+    let read = File::open(file).and_then(|opened| opened.take(MAX_PEM + 1).read_to_end(&mut pem));
+    if read.map_err(|error| failed(reason(&error)))? as u64 > MAX_PEM {
+        return Err(failed(format!("more than {} MiB", MAX_PEM >> 20)));
+    }
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| failed(error.to_string()))?;

@@ -29,6 +29,9 @@ pub(super) enum Wish {
 /// Where `forward` listens unless told.
 const BIND: &str = "127.0.0.1";
 
+/// The most tunnels that are held ready.
+const MAX_SPARE: usize = 1000;
+
 /// The longest time that can be asked for; more would overflow the clock.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -69,6 +72,14 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),
         _ => Err("a number from 1 on".into()),
+    }
+}
+
+/// How many tunnels are held ready.
+pub(super) fn spare(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= MAX_SPARE => Ok(count),
+        _ => Err(format!("a number from 0 to {MAX_SPARE}")),
     }
 }
 

@@ -61,7 +61,10 @@ impl Place {
     pub fn is_local(&self) -> io::Result<bool> {
         Ok(match self {
             Self::Unix(_) => true,
-            Self::Tcp { host, port } => addresses(host, *port)?.iter().all(|a| a.ip().is_loopback()),
+            Self::Tcp { host, port } => {
+                // Of ::ffff:127.0.0.1 it is the address inside that counts.
+                addresses(host, *port)?.iter().all(|a| a.ip().to_canonical().is_loopback())
+            }
         })
     }
 
@@ -222,6 +225,26 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_local_in_each_of_its_forms() {
+        for (host, local) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:192.0.2.1", false),
+            ("*", false),
+            ("192.0.2.1", false),
+        ] {
+            let place = Place::Tcp { host: host.into(), port: 0 };
+            assert_eq!(place.is_local().ok(), Some(local), "{host}");
         }
     }
 }

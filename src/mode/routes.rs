@@ -6,15 +6,18 @@ use std::sync::Arc;
 #[cfg(feature = "pac")]
 use super::pac::{Pac, PacFailure};
 use crate::authority::Authority;
-#[cfg(feature = "pac")]
-use crate::route::NoProxy;
-use crate::route::{Policy, Route};
+use crate::route::{NoProxy, Policy, Route};
 
 /// How routes are chosen in one run. Clones share what a script has answered.
 #[derive(Clone, Debug)]
 pub enum Routes {
     /// The proxies that were named, or none, for all targets that are not exempt.
     Named(Policy),
+    /// Nothing names a proxy: no way is known but to the targets that are exempt.
+    Unnamed {
+        /// The targets that go direct.
+        exempt: NoProxy,
+    },
     /// A script's, for all targets that are not exempt.
     #[cfg(feature = "pac")]
     Script {
@@ -37,6 +40,12 @@ pub struct Decision {
 /// Why no way is known.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
+    /// Nothing names a proxy, and the target is not exempt.
+    #[error("no proxy is given for {target}")]
+    NoProxy {
+        /// The target.
+        target: Authority,
+    },
     /// The script does not tell.
     #[cfg(feature = "pac")]
     #[error(transparent)]
@@ -57,6 +66,10 @@ impl Routes {
     pub async fn decide(&self, target: &Authority) -> Result<Decision, RouteError> {
         match self {
             Self::Named(policy) => Ok(Decision { routes: vec![policy.route(target)], script: None }),
+            Self::Unnamed { exempt } if exempt.matches(target) => {
+                Ok(Decision { routes: vec![Route::Direct], script: None })
+            }
+            Self::Unnamed { .. } => Err(RouteError::NoProxy { target: target.clone() }),
             #[cfg(feature = "pac")]
             Self::Script { exempt, .. } if exempt.matches(target) => {
                 Ok(Decision { routes: vec![Route::Direct], script: None })

@@ -3,10 +3,11 @@
 //! The same shape as the handshake: fed with bytes, it answers *wrong*, *not yet*, or *this, and
 //! these bytes were behind it*. Refuses to know whether the target may be reached.
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::head::{Scan, Status};
+use super::head::{self, Scan, Status};
 use super::limits::{MAX_FIELDS, MAX_REQUEST_HEAD};
+use super::request;
 use crate::auth::Credentials;
 use crate::authority::Authority;
 
@@ -109,6 +110,7 @@ impl Accept {
         match self.scan.end(&self.buffer) {
             Some(end) if end <= MAX_REQUEST_HEAD => {
                 let head = self.buffer.split_to(end);
+                request::log_received(&head);
                 parse(&head, std::mem::take(&mut self.buffer).freeze()).map(Some)
             }
             None if self.buffer.len() < MAX_REQUEST_HEAD => Ok(None),
@@ -161,19 +163,18 @@ pub(crate) fn credentials<'a>(
 
 /// A response: the 2xx that opens, or a refusal behind whose content the connection closes.
 pub fn respond(status: Status, reason: &str, fields: &[(&str, String)], content: &str) -> Bytes {
-    let mut head = BytesMut::with_capacity(256);
-    head.put_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    let mut written = format!("HTTP/1.1 {status} {reason}\r\n");
     for (name, value) in fields {
-        head.put_slice(format!("{name}: {value}\r\n").as_bytes());
+        written.push_str(&format!("{name}: {value}\r\n"));
     }
     // RFC 9110 §9.3.6: no Content-Length in a 2xx to CONNECT.
-    if status.class() != super::head::Class::Success {
-        let length = content.len();
-        head.put_slice(format!("Content-Length: {length}\r\nConnection: close\r\n").as_bytes());
+    if status.class() != head::Class::Success {
+        written.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n", content.len()));
     }
-    head.put_slice(b"\r\n");
-    head.put_slice(content.as_bytes());
-    head.freeze()
+    head::log_sent(&written);
+    written.push_str("\r\n");
+    written.push_str(content);
+    written.into()
 }
 
 #[cfg(test)]

@@ -16,6 +16,13 @@ pub(super) fn log(head: &ResponseHead, version: &str) {
     }
 }
 
+/// The lines of a response of ours, for `-vv`; it has no secrets.
+pub(crate) fn log_sent(head: &str) {
+    for line in head.lines().filter(|line| !line.is_empty()) {
+        tracing::trace!("> {line}");
+    }
+}
+
 /// A status code: three digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status(u16);

@@ -48,8 +48,7 @@ impl Field {
     /// # Errors
     /// [`FieldError`]: whatever could end the line, and the fields that make a CONNECT ambiguous.
     pub fn new(name: &str, value: &str) -> Result<Self, FieldError> {
-        let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(tchar) {
+        if !is_token(name) {
             return Err(FieldError::Name);
         }
         if value.chars().any(|c| c.is_control() && c != '\t') {
@@ -187,16 +186,47 @@ pub(super) fn encode(target: &Authority, fields: &RequestFields, credentials: Op
     head.freeze()
 }
 
-/// The lines of a request, for `-vv`: the values of fields that may hold a secret are masked.
+/// The lines of a request of ours, for `-vv`: the values of fields that may hold a secret are masked.
 pub(crate) fn log(head: &[u8]) {
-    if tracing::enabled!(tracing::Level::TRACE) {
-        for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {
-            match line.split_once(": ") {
-                Some((name, _)) if !is_harmless(name) => tracing::trace!("> {name}: [masked]"),
-                Some(_) | None => tracing::trace!("> {line}"),
-            }
-        }
+    for line in masked(head) {
+        tracing::trace!("> {line}");
     }
+}
+
+/// The same of a request that came.
+pub(crate) fn log_received(head: &[u8]) {
+    for line in masked(head) {
+        tracing::trace!("< {line}");
+    }
+}
+
+/// What is shown of a request, if anybody looks. It may be malformed: what is no field is masked whole.
+fn masked(head: &[u8]) -> Vec<String> {
+    if !tracing::enabled!(tracing::Level::TRACE) {
+        return Vec::new();
+    }
+    shown(&String::from_utf8_lossy(head))
+}
+
+fn shown(head: &str) -> Vec<String> {
+    let mut lines = head.lines().filter(|line| !line.is_empty());
+    let first = lines.next().map(|line| match line.rsplit_once('@') {
+        // A client that takes this for its target's server: userinfo has no place in a target.
+        Some((_, behind)) => format!("{} [masked]@{behind}", line.split(' ').next().unwrap_or_default()),
+        None => line.to_owned(),
+    });
+    let field = |line: &str| match line.split_once(':') {
+        Some((name, _)) if is_harmless(name) => line.to_owned(),
+        Some((name, _)) if is_token(name.trim_end()) => format!("{name}: [masked]"),
+        Some(_) | None => "[masked]".to_owned(),
+    };
+    first.into_iter().chain(lines.map(field)).collect()
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(tchar)
 }
 
 /// Fields that hold no secret; whatever else a user adds may be a token.
@@ -228,5 +258,26 @@ mod tests {
         assert_eq!("no colon".parse::<Field>(), Err(FieldError::NoColon));
         assert_eq!("hOst: x".parse::<Field>(), Err(FieldError::Reserved("Host")));
         assert_eq!("Content-length: 5".parse::<Field>(), Err(FieldError::Reserved("Content-Length")));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_masked_however_it_is_written() {
+        let head = "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nProxy-Authorization:Basic secret\r\n\
+                    proxy-authorization : Basic secret\r\n folded=\"secret\", uri=\"h:1\"\r\n\
+                    secret\r\nX-Token: secret\r\nUser-Agent: a\r\n\r\n";
+        assert_eq!(
+            shown(head),
+            [
+                "CONNECT h:1 HTTP/1.1",
+                "Host: h:1",
+                "Proxy-Authorization: [masked]",
+                "proxy-authorization : [masked]",
+                "[masked]",
+                "[masked]",
+                "X-Token: [masked]",
+                "User-Agent: a",
+            ]
+        );
+        assert_eq!(shown("GET http://a:secret@h/ HTTP/1.1\r\n\r\n"), ["GET [masked]@h/ HTTP/1.1"]);
     }
 }

@@ -26,7 +26,7 @@ pub enum Protocol {
     Http,
     /// `https://`: HTTP inside TLS.
     Https,
-    /// `socks4://` and `socks4a://`: a name is sent as a name (4a) in both.
+    /// `socks4://`, `socks4a://` and `socks://`: a name is sent as a name (4a) in each.
     Socks4,
     /// `socks5://` and `socks5h://`: a name is sent as a name in both.
     Socks5,
@@ -46,7 +46,8 @@ impl Protocol {
         Some(match scheme.to_ascii_lowercase().as_str() {
             "http" => Self::Http,
             "https" => Self::Https,
-            "socks4" | "socks4a" => Self::Socks4,
+            // Without a version it is 4, as with curl: GNOME sets it so, for all_proxy.
+            "socks" | "socks4" | "socks4a" => Self::Socks4,
             "socks5" | "socks5h" => Self::Socks5,
             _ => return None,
         })
@@ -194,6 +195,12 @@ mod tests {
             );
         }
         assert_eq!("direct".parse(), Ok(Proxy::Direct));
+        for (typed, protocol) in
+            [("socks", Protocol::Socks4), ("socks4", Protocol::Socks4), ("socks5", Protocol::Socks5)]
+        {
+            let uri: ProxyUri = format!("{typed}://proxy").parse().expect("a proxy");
+            assert_eq!(uri.protocol, protocol, "{typed}");
+        }
     }
 
     #[test]
@@ -211,7 +218,7 @@ mod tests {
         for (typed, why) in [
             ("", ProxyUriError::Empty),
             ("FTP://proxy", ProxyUriError::Scheme("ftp".into())),
-            ("socks://proxy", ProxyUriError::Scheme("socks".into())),
+            ("socks6://proxy", ProxyUriError::Scheme("socks6".into())),
             ("http://proxy/path", ProxyUriError::Path),
             ("http://pro xy", ProxyUriError::Host),
             ("http://proxy:0", ProxyUriError::Port),

@@ -23,6 +23,7 @@ fn mitmproxy_is_called_out_where_its_authority_is_trusted_and_fails_where_it_is_
     cmd.env("SSL_CERT_FILE", mitmproxy.mitmproxys_authority());
     let text = finish(&mut cmd, b"", LIMIT).exits(0).text();
     let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("beware interception: issuer "), "{text}");
     let sentence =
         "is not known to Mozilla's roots but is trusted here: the proxy probably reads this traffic";
     assert!(words.join(" ").contains(sentence), "{text}");

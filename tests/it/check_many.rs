@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::{check, reports};
 use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, OK, ScriptedProxy, turn};
-use crate::support::{LIMIT, Running, finish, wimble_through};
+use crate::support::{LIMIT, Running, assert_is_an_error, finish, wimble, wimble_through};
 
 /// A proxy that permits some ports, refuses others, and cannot reach one.
 fn gate() -> Origin {
@@ -27,7 +27,10 @@ fn gate() -> Origin {
 fn a_sweep_says_which_ports_the_proxy_permits() {
     let proxy = gate();
     let mut cmd = check(&proxy.url(), &["host.test", "--ports", "22,443,8000-8020,9"]);
-    let text = finish(&mut cmd, b"", LIMIT).exits(7).text();
+    let finished = finish(&mut cmd, b"", LIMIT).exits(7);
+    assert_is_an_error(&finished.stderr);
+    let finished = finished.says("connect to host.test:22 through proxy").says(": 403 Forbidden\nhint: ");
+    let text = finished.text();
     let line = |name: &str| {
         text.lines()
             .find(|line| line.trim_start().starts_with(name))
@@ -83,6 +86,36 @@ fn targets_are_checked_at_the_same_time_and_told_in_their_order() {
     assert_eq!(targets, ["first:22", "second:22", "third:22"]);
 }
 
+/// Where nothing names a proxy: a target that no_proxy exempts is checked, whatever stands beside it.
+#[test]
+fn a_target_without_a_proxy_has_its_report_and_spoils_no_other() {
+    let origin = Origin::greeting(b"SSH-2.0-x\r\n");
+    let near = format!("localhost:{}", origin.port());
+    let checked = |args: &[&str]| {
+        let mut cmd = wimble();
+        cmd.args(["check", "--no-tls"]).args(args).args(["other.test:1", &near]).env("no_proxy", "localhost");
+        finish(&mut cmd, b"", LIMIT).exits(2)
+    };
+    let reports = reports(&checked(&["--json", "--explain"]));
+    let [far, exempt] = reports.as_slice() else { panic!("{reports:?}") };
+    assert_eq!(
+        (&far["target"], &far["ok"], &far["exit_code"]),
+        (&"other.test:1".into(), &false.into(), &2.into())
+    );
+    assert_eq!(far["error"]["kind"], "usage");
+    assert!(far["error"]["message"].as_str().unwrap().contains("other.test:1"), "{far}");
+    assert_eq!(far["route"]["decided_by"], "none");
+    let explained = far["route"]["explained"].to_string();
+    for looked_at in ["--proxy: not given", "WIMBLE_PROXY: not set", "no_proxy: localhost: no entry"] {
+        assert!(explained.contains(looked_at), "{explained}");
+    }
+    assert!(explained.contains("so: no way to other.test:1 is known"), "{explained}");
+    assert_eq!((&exempt["target"], &exempt["ok"]), (&near.clone().into(), &true.into()), "{exempt}");
+    assert_eq!(exempt["route"]["decided_by"], "no_proxy");
+    let text = checked(&[]).says("no proxy for other.test:1: none is given").text();
+    assert!(text.contains("SSH-2.0-x"), "{text}");
+}
+
 #[test]
 fn repeated_checks_have_an_object_each_and_one_of_their_spread() {
     let proxy = gate();
@@ -102,6 +135,29 @@ fn repeated_checks_have_an_object_each_and_one_of_their_spread() {
         assert!(time("min_ms") <= time("median_ms") && time("median_ms") <= time("p95_ms"), "{stage}");
         assert!(time("p95_ms") <= time("max_ms"), "{stage}");
         assert_eq!(stage["count"], 3);
+    }
+}
+
+/// Whoever counts for himself gets the same, to the last digit.
+#[test]
+fn the_spread_is_that_of_the_runs() {
+    let proxy = gate();
+    let args = ["--json", "--no-tls", "--count", "6", "--interval", "1ms", "host:22"];
+    let mut reports = reports(&finish(&mut check(&proxy.url(), &args), b"", LIMIT).exits(7));
+    let spread = reports.pop().unwrap();
+    for stage in spread["statistics"]["stages"].as_array().unwrap() {
+        let of_this = |report: &Value| {
+            let stages = report["stages"].as_array().unwrap();
+            let same = stages.iter().find(|one| one["name"] == stage["name"]).unwrap();
+            (same["ms"].as_f64().unwrap() * 1e3).round() as u64
+        };
+        let mut times: Vec<_> = reports.iter().map(of_this).collect();
+        times.sort_unstable();
+        let ms = |micros: u64| micros as f64 / 1e3;
+        assert_eq!(stage["min_ms"], ms(times[0]), "{times:?} {stage}");
+        assert_eq!(stage["median_ms"], (times[2] + times[3]) as f64 / 2e3, "{times:?} {stage}");
+        assert_eq!(stage["p95_ms"], ms(times[5]), "{times:?} {stage}");
+        assert_eq!(stage["max_ms"], ms(times[5]), "{times:?} {stage}");
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::proxy::{ScriptedProxy, fields};
-use crate::support::{LIMIT, connect_via, finish, wimble};
+use crate::support::{LIMIT, connect_via, finish, wimble, wimble_through};
 
 #[test]
 fn help_has_an_example_first() {
@@ -300,5 +300,73 @@ fn a_proxy_that_explains_itself_at_any_length_is_cut_short() {
 fn a_keepalive_beyond_what_the_system_knows_is_no_reason_to_fail() {
     for keepalive in ["12h", "30d", "1ms", "0"] {
         assert_eq!(said_with(&["--keepalive", keepalive]), "");
+    }
+}
+
+/// The system's number for an error is nothing to a person.
+#[test]
+fn a_file_that_is_missing_is_told_in_words_alone() {
+    let (certificate, key) = ("--proxy-cert", "--proxy-key");
+    for words in [
+        &["connect", "--proxy-cacert", "/none", "host:22"][..],
+        &["connect", certificate, "/none", "host:22"],
+        &["connect", certificate, "/none", key, "/none", "host:22"],
+        &["connect", "--proxy-credentials", "/none", "host:22"],
+        &["connect", "--netrc-file", "/none", "host:22"],
+        &["check", "--cacert", "/none", "host:443"],
+        &["serve", "--auth-file", "/none"],
+    ] {
+        let mut cmd = wimble();
+        cmd.args(words).env("WIMBLE_PROXY", "http://127.0.0.1:1");
+        let finished = finish(&mut cmd, b"", LIMIT).fails(2).says("/none: No such file or directory\n");
+        assert!(!finished.stderr.contains("os error"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_does_not_end_is_not_read_to_its_end() {
+    for words in [
+        &["connect", "--proxy-cacert", "/dev/zero", "host:22"][..],
+        &["connect", "--proxy-cert", "/dev/zero", "host:22"],
+        &["check", "--cacert", "/dev/zero", "host:443"],
+    ] {
+        let mut cmd = wimble();
+        cmd.args(words).env("WIMBLE_PROXY", "http://127.0.0.1:1");
+        // So that what goes wrong does not take the machine's memory.
+        let mut cmd = wimble_through("sh", &["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\""], &cmd);
+        finish(&mut cmd, b"", LIMIT).fails(2).says("/dev/zero: more than 16 MiB\n");
+    }
+}
+
+#[test]
+fn a_tip_leads_nowhere_it_should_not() {
+    let told = |words: &[&str]| finish(wimble().args(words), b"", LIMIT).fails(2).stderr;
+    for words in [
+        &["connect", "-k", "host:22"][..],
+        &["connect", "--insecure", "host:22"],
+        &["connect", "--proxy-insecur", "host:22"],
+        &["check", "--insecur", "host:22"],
+        &["serve", "--insecure"],
+    ] {
+        let told = told(words);
+        assert!(told.contains("hint: wimble --help shows what there is\n"), "{words:?}: {told}");
+    }
+    let told_of = told(&["connect", "--proxi", "p:1", "host:22"]);
+    assert!(told_of.contains("hint: a similar argument exists: '--proxy'\n"), "{told_of}");
+    let told_of = told(&["forward", "--spare", "x", "0:h:1"]);
+    assert!(told_of.contains("a number from 0 to 1000") && !told_of.contains("digit"), "{told_of}");
+    let told_of = told(&["forward", "--spare", "1001", "0:h:1"]);
+    assert!(told_of.contains("a number from 0 to 1000"), "{told_of}");
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure_and_one_that_is_not_read_is_none() {
+    for words in [&["--help"][..], &["--version"], &["connect", "-h"], &["completions", "bash"], &["config"]]
+    {
+        let full = wimble_through("sh", &["-c", "exec \"$0\" \"$@\" >/dev/full"], wimble().args(words));
+        finish(&mut { full }, b"", LIMIT).fails(1).says("stdout: No space left");
+        let left = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); os.execv(sys.argv[1], sys.argv[1:])";
+        let unread = wimble_through("python3", &["-c", left], wimble().args(words));
+        assert_eq!(finish(&mut { unread }, b"", LIMIT).exits(0).stderr, "", "{words:?}");
     }
 }

@@ -171,6 +171,8 @@ fn a_mistake_is_one_line_with_its_place_and_nothing_is_sent() {
         ("user-agent = \"a\\nb\"", "1:14", "user-agent: "),
         ("proxy-header = \"secret-1188\"", "1:16", "proxy-header: "),
         ("proxy-cacert = \"none.pem\"", "1:16", "proxy-cacert "),
+        ("proxy-credentials = \"none\"", "1:21", "proxy-credentials: /"),
+        ("netrc-file = \"none\"", "1:14", "netrc-file: /"),
         ("verbose = 2", "1:1", "verbose: an option of the command line alone"),
         (
             "proxy-cacert = \"/a\"\nproxy-insecure = true",
@@ -199,6 +201,9 @@ fn a_mistake_is_one_line_with_its_place_and_nothing_is_sent() {
         assert!(finished.stderr.contains("toml:1:9: proxy: "), "{}", finished.stderr);
         assert!(!finished.stderr.contains("secret-1188"), "{}", finished.stderr);
     }
+    // Told when it is asked; so is who named it.
+    let finished = run("\npac = \"none.pac\"", &["connect", "host:22"]).fails(2);
+    assert!(finished.stderr.contains("config.toml:2:7: pac /"), "{}", finished.stderr);
     let json = run("netrc = 1", &["connect", "--log-format", "json", "host:22"]).exits(2).stderr;
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["kind"], "usage");
 }
@@ -512,16 +517,39 @@ fn a_script_that_the_file_names_is_explained_and_no_proxy_exempts_from_it() {
 fn config_tells_no_login_of_a_script_and_takes_no_proxy_for_one() {
     for (text, words, variable) in [
         ("", &["config"][..], "http://alice:secret-1188@127.0.0.1:1"),
-        ("pac = \"http://me:secret-1188@wpad/x\"", &["config"], ""),
-        ("", &["config", "--pac", "http://me:secret-1188@wpad/x"], ""),
+        ("pac = \"http://me:secret-1188@wpad/x\"", &["config"], "http://127.0.0.1:1"),
     ] {
         let (mut cmd, _folder) = with(text, words);
         let shown = finish(cmd.env("https_proxy", variable), b"", LIMIT).exits(0).text();
         assert!(!shown.contains("secret-1188"), "{shown}");
-        let pac = if variable.is_empty() { "pac = \"http://***@wpad/x\"" } else { "# pac" };
-        let line = shown.lines().find(|line| line.starts_with(pac)).expect(&shown);
-        assert!(variable.is_empty() || line.ends_with("# not asked: https_proxy"), "{line}");
+        let line = shown.lines().find(|line| line.starts_with("# pac")).expect(&shown);
+        assert!(line.ends_with("# not asked: https_proxy"), "{line}");
     }
+}
+
+/// It would not do to call right what every other command calls wrong.
+#[test]
+fn config_refuses_what_connect_refuses() {
+    for (text, told) in [
+        ("proxy = \"ftp://x\"", "config.toml:1:9: proxy: ftp://"),
+        ("proxy = 1", "config.toml:1:9: proxy: "),
+        ("proxy = [\"a:1\", \"direct\"]", "config.toml:1:9: proxy: direct can't be one of several"),
+        ("proxy-header = \"secret-1188\"\nproxy = \"127.0.0.1:1\"", "config.toml:1:16: proxy-header: "),
+        ("user-agent = \"a\\nb\"\nproxy = \"127.0.0.1:1\"", "config.toml:1:14: user-agent: "),
+        ("pac = \"http://me:secret-1188@wpad/x\"", "config.toml:1:7: pac: "),
+    ] {
+        for words in [&["config"][..], &["connect", "host:22"]] {
+            let finished = run(text, words).fails(2).says(told);
+            assert!(!finished.stderr.contains("secret-1188"), "{}", finished.stderr);
+        }
+    }
+    for words in [&["-x", "ftp://x"][..], &["-x", ""], &["--pac", "ftp://x"], &["--proxy-header", "bad"]] {
+        let told = format!("wimble: --{}: ", words[0].replace("-x", "proxy").trim_start_matches('-'));
+        finish(wimble().arg("config").args(words), b"", LIMIT).fails(2).says(&told);
+    }
+    finish(wimble().arg("config").env("https_proxy", "ftp://x"), b"", LIMIT).fails(2).says("https_proxy: ");
+    // A file that is named may be for another machine, and nobody is asked for a password.
+    run("proxy = \"127.0.0.1:1\"\nproxy-credentials = \"none\"", &["config"]).exits(0);
 }
 
 #[test]
@@ -532,7 +560,7 @@ fn what_config_shows_is_a_configuration_file() {
         let settings = shown.lines().filter(|line| !line.starts_with('#'));
         settings.map(|line| line.split(" # ").next().unwrap().trim_end().to_owned()).collect()
     };
-    let text = "proxy = [\"http://p:1\", \"socks5://q:2\"]\nuser-agent = \"a \\\"b\\\" \\u001b \\u202e\"\n\
+    let text = "proxy = [\"http://p:1\", \"socks5://q:2\"]\nproxy-spn = \"a \\\"b\\\" \\u001b \\u202e\"\n\
                 idle-timeout = \"1h\"\n[forwards]\n\"a b\" = [\"1:h:1\", \"unix:s:h:2\"]";
     let once = plain(text);
     assert!(!once.concat().contains(['\u{1b}', '\u{202e}']), "{once:?}");

@@ -108,6 +108,28 @@ fn the_first_source_that_names_a_user_decides_who_it_is() {
     }
 }
 
+/// Nobody else can read the environment of a process: there is nothing to warn of.
+#[test]
+fn a_variable_that_has_name_and_password_is_taken_without_a_word() {
+    let proxy = wanting("alice:with:colon");
+    let mut cmd = wimble();
+    cmd.args(["connect", "--proxy", &proxy.url(), "host:22"]).env("WIMBLE_PROXY_USER", "alice:with:colon");
+    assert_eq!(finish(&mut cmd, b"", LIMIT).exits(0).stderr, "");
+    proxy.done();
+}
+
+/// True for who has given nothing, and for who has given a name.
+#[test]
+fn the_hint_where_a_password_is_missing_does_not_say_that_the_name_is() {
+    for words in [&[][..], &["-U", "alice"]] {
+        let proxy = asking_in_vain();
+        let mut cmd = wimble();
+        cmd.args(["connect", "--proxy", &proxy.url(), "host:22"]).args(words);
+        finish(&mut cmd, b"", LIMIT).fails(6).says("hint: there is no name with a password: ");
+        proxy.done();
+    }
+}
+
 #[test]
 fn the_first_source_that_has_a_password_for_this_user_decides_the_password() {
     // A password of somebody else's is none.
@@ -118,6 +140,7 @@ fn the_first_source_that_has_a_password_for_this_user_decides_the_password() {
         ("command run", "run"),
         ("netrc login alice password netrc", "netrc"),
         ("url alice:url", "url"),
+        ("user alice:environment", "environment"),
         ("password variable", "variable"),
         ("NETRC login alice password everybodys", "everybodys"),
     ];

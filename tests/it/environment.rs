@@ -64,10 +64,11 @@ fn variables_for_plain_http_are_not_used() {
 
 #[test]
 fn without_a_proxy_the_ways_to_give_one_are_named() {
-    for command in ["connect", "check"] {
-        let finished = finish(wimble().args([command, "host:22"]), b"", LIMIT).fails(2);
-        finished.says("--proxy").says("https_proxy");
-    }
+    let finished = finish(wimble().args(["connect", "host:22"]), b"", LIMIT).fails(2);
+    finished.says("--proxy").says("https_proxy");
+    let finished = finish(wimble().args(["check", "host:22"]), b"", LIMIT).exits(2);
+    let finished = finished.says("wimble: no proxy for host:22: ").says("--proxy").says("https_proxy");
+    assert_eq!(finished.text(), "host:22 no way is known (no proxy is given)\n");
     finish(wimble().args(["forward", "0:host:22"]), b"", LIMIT).fails(2).says("--proxy");
 }
 

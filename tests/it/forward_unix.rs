@@ -3,7 +3,7 @@
 use crate::forward::{SIGTERM, forward};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
@@ -53,14 +53,19 @@ fn listens(running: &Running) {
     running.stderr_line(|line| line.starts_with("listening on unix:"), LIMIT);
 }
 
-/// A forward is told that this path is taken, and leaves what is there alone.
+/// A forward is told that this path is taken, and by what, and leaves what is there alone.
 #[track_caller]
 fn is_left_alone(path: &Path) {
+    let what = match fs::symlink_metadata(path).unwrap().file_type().is_socket() {
+        true => "hint: it is the socket of a process that lives",
+        false => "hint: what is there is no socket",
+    };
     let before = fs::symlink_metadata(path).unwrap();
     let mut running = forward_at(path);
     assert_eq!(running.wait(LIMIT), Some(1), "{}", running.stderr());
     assert_is_an_error(&running.stderr());
     assert!(running.stderr().contains(path.to_str().unwrap()), "{}", running.stderr());
+    assert!(running.stderr().contains(what), "{}", running.stderr());
     let after = fs::symlink_metadata(path).unwrap();
     assert_eq!((after.dev(), after.ino()), (before.dev(), before.ino()));
 }
@@ -126,6 +131,14 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(dir.path().join("nothing"), &link).unwrap();
     is_left_alone(&link);
+}
+
+#[test]
+fn a_unix_socket_in_a_folder_that_is_not_there_has_a_hint_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = forward_at(&dir.path().join("none/socket"));
+    assert_eq!(running.wait(LIMIT), Some(1), "{}", running.stderr());
+    assert!(running.stderr().contains("hint: the folder is not there"), "{}", running.stderr());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //!
 //! It is the command line of the default features: that is what people install.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,9 +71,113 @@ fn man_pages(command: &clap::Command, wanted: &mut BTreeMap<PathBuf, Vec<u8>>) {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let mut page = Vec::new();
     Man::new(command.clone()).title(name.to_uppercase()).render(&mut page).expect("a page");
+    let environment = environment(command.get_name());
+    let end = page.windows(VERSION.len()).position(|part| part == VERSION).unwrap_or(page.len());
+    page.splice(end..end, environment);
     wanted.insert(Path::new("man").join(format!("{name}.1")), page);
     for sub in command.get_subcommands() {
         man_pages(sub, wanted);
+    }
+}
+
+/// What the pages have last, where they have it.
+const VERSION: &[u8] = b".SH VERSION\n";
+
+/// The commands that ask a proxy, and the page of all.
+const ASK: &[&str] = &["wimble", "connect", "forward", "check"];
+
+/// As [`ASK`], and what shows what they would be told.
+const ASK_OR_SHOW: &[&str] = &["wimble", "connect", "forward", "check", "config"];
+
+/// As [`ASK`], and the one that asks for the passphrase of a key too.
+const ASK_OR_SERVE: &[&str] = &["wimble", "connect", "forward", "check", "serve"];
+
+/// The variables that are read, what for, and by whom.
+const ENVIRONMENT: &[(&[&str], &str, &[&str])] = &[
+    (
+        &["WIMBLE_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        "The proxy, where no option names one; the first that is set and not empty. In the forms that --proxy \
+         takes.",
+        ASK_OR_SHOW,
+    ),
+    (
+        &["no_proxy", "NO_PROXY"],
+        "The targets that go direct, unless an option names the proxy: names with all below them, addresses, \
+         networks (10.0.0.0/8), each with a port or without; * is every target.",
+        ASK,
+    ),
+    (
+        &["WIMBLE_PROXY_USER"],
+        "The name for the proxy, or NAME:PASSWORD, where no option and no URL has one.",
+        ASK_OR_SHOW,
+    ),
+    (
+        &["WIMBLE_PROXY_PASSWORD"],
+        "The password for the name, wherever that is from, where no option and no URL has one.",
+        ASK_OR_SHOW,
+    ),
+    (
+        &["NETRC"],
+        "The netrc file: for --netrc, and as the last place where credentials are looked for. There a file \
+         that is missing or readable by others is passed over.",
+        ASK_OR_SHOW,
+    ),
+    (&["WIMBLE_CONFIG"], "The configuration file, where --config names none.", ASK_OR_SHOW),
+    (&["WIMBLE_PROFILE"], "The profile in it that counts, where --profile names none.", ASK_OR_SHOW),
+    (
+        &["XDG_CONFIG_HOME", "HOME"],
+        "Where the configuration file is, where nothing names it: wimble/config.toml in the one, \
+         .config/wimble/config.toml in the other. HOME also has the .netrc of --netrc.",
+        ASK_OR_SHOW,
+    ),
+    (
+        &["SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "DISPLAY", "WAYLAND_DISPLAY"],
+        "Who asks for a password or a passphrase, as with ssh: SSH_ASKPASS is a program, ssh-askpass unless \
+         told, that is run where there is no terminal but a display. SSH_ASKPASS_REQUIRE is never, prefer \
+         (rather than the terminal) or force.",
+        ASK_OR_SERVE,
+    ),
+    (
+        &["SSL_CERT_FILE", "SSL_CERT_DIR"],
+        "The certificates that count as this system's store: who is trusted as an https:// proxy, and by \
+         wimble check as a target.",
+        ASK,
+    ),
+    (
+        &["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"],
+        "Whether the report has colours, where --color does not say.",
+        &["wimble", "check"],
+    ),
+];
+
+/// The section of a command, if it reads any.
+fn environment(command: &str) -> Vec<u8> {
+    let mut section = Roff::new();
+    let read = ENVIRONMENT.iter().filter(|(_, _, commands)| commands.contains(&command));
+    for (place, (names, what_for, _)) in read.enumerate() {
+        if place == 0 {
+            section.control("SH", ["ENVIRONMENT"]);
+        }
+        section.control("TP", []);
+        section.text([bold(names.join(", "))]);
+        section.text([roman(*what_for)]);
+    }
+    section.to_roff().into_bytes()
+}
+
+/// The pages and README.md name the same.
+#[test]
+fn every_variable_stands_in_the_pages_and_in_the_readme() {
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let (_, table) = readme.split_once("\n## Environment variables\n").expect("the section");
+    let table = table.split("\n## ").next().expect("its text");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let in_readme: BTreeSet<_> =
+        rows.flat_map(|row| row.split('`')).filter(|word| !word.contains(',')).collect();
+    let in_pages: BTreeSet<_> = ENVIRONMENT.iter().flat_map(|(names, _, _)| names.iter().copied()).collect();
+    assert_eq!(in_readme.into_iter().filter(|word| !word.is_empty()).collect::<BTreeSet<_>>(), in_pages);
+    for variable in SETTINGS.iter().flat_map(|setting| setting.variables) {
+        assert!(in_pages.contains(variable), "{variable}");
     }
 }
 

@@ -157,6 +157,41 @@ fn an_auth_file_asks_for_basic_credentials() {
     connect(port, "aladdin:@", &target, b"ping").fails(6);
 }
 
+/// As `-vv` shows it of the other side: `<` is what came, `>` what was sent.
+#[test]
+fn the_heads_of_requests_and_answers_are_shown_and_credentials_are_masked() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::echo();
+    let target = origin.target();
+    let (running, port) = listening(serve(&["--auth-file", &auth_file(dir.path())]).arg("-vv"));
+    let login = basic("aladdin:open sesame");
+    asked(port, connect_request(&target, ""));
+    asked(port, connect_request(&target, &format!("User-Agent: me\r\nProxy-Authorization:{login}\r\n")));
+    asked(port, "GET http://aladdin:sesame-7351@h/ HTTP/1.1\r\nHost: h\r\nCookie: sesame-7351\r\n\r\n");
+    running.stderr_line(|line| line == "wimble: > Allow: CONNECT", LIMIT);
+    let said = running.stderr();
+    let heads: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("wimble: ")).collect();
+    let heads: Vec<_> = heads.into_iter().filter(|line| line.starts_with(['<', '>'])).collect();
+    let (request, host) = (format!("< CONNECT {target} HTTP/1.1"), format!("< Host: {target}"));
+    assert_eq!(heads[..3], [&*request, &host, "> HTTP/1.1 407 Proxy Authentication Required"], "{said}");
+    assert!(heads[3].starts_with("> Proxy-Authenticate: "), "{said}");
+    let granted = [
+        &*request,
+        &host,
+        "< User-Agent: me",
+        "< Proxy-Authorization: [masked]",
+        "> HTTP/1.1 200 Connection established",
+        "< GET [masked]@h/ HTTP/1.1",
+        "< Host: h",
+        "< Cookie: [masked]",
+        "> HTTP/1.1 405 Method Not Allowed",
+        "> Allow: CONNECT",
+    ];
+    assert!(heads.windows(granted.len()).any(|lines| lines == granted), "{said}");
+    let secret = login.split(' ').nth(1).unwrap();
+    assert!(!said.contains(secret) && !said.contains("sesame-7351"), "{said}");
+}
+
 #[test]
 fn credentials_are_never_passed_on_to_the_target() {
     let dir = tempfile::tempdir().unwrap();
@@ -203,11 +238,21 @@ fn off_loopback_it_wants_an_auth_file_or_an_allow() {
 #[test]
 fn an_auth_file_that_is_missing_or_broken_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let broken = dir.path().join("broken");
-    std::fs::write(&broken, "no colon here\n").unwrap();
-    std::fs::set_permissions(&broken, Permissions::from_mode(0o600)).unwrap();
-    for path in [dir.path().join("missing"), broken] {
-        finish(&mut serve(&["--auth-file", path.to_str().unwrap()]), b"", LIMIT).exits_with_any(&[1, 2]);
+    for (text, told) in [
+        (None, ": No such file"),
+        (Some("secret-1188\n"), ": line 1 is not NAME:PASSWORD"),
+        (Some("# mine\na:b\n\nsecret-1188\n"), ": line 4 is not NAME:PASSWORD"),
+        (Some("a:b\nc:secret-1188\u{1b}\n"), ": line 2: a user name or password cannot"),
+        (Some("# mine\n"), ": no line of it is NAME:PASSWORD"),
+    ] {
+        let path = dir.path().join("users");
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+        let finished = finish(&mut serve(&["--auth-file", path.to_str().unwrap()]), b"", LIMIT).fails(2);
+        let finished = finished.says(&format!("{}{told}", path.display()));
+        assert!(!finished.stderr.contains("secret-1188"), "{}", finished.stderr);
     }
 }
 

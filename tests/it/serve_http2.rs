@@ -203,7 +203,8 @@ fn each_request_is_let_in_or_refused_on_its_own() {
     std::fs::set_permissions(&users, Permissions::from_mode(0o600)).unwrap();
     let (origin, denied) = (Origin::echo(), Origin::echo());
     let deny = denied.target();
-    let (_running, port) = serve(&["--auth-file", users.to_str().unwrap(), "--deny", &deny]);
+    let more = ["--auth-file", users.to_str().unwrap(), "--deny", &deny];
+    let (running, port) = listening(wimble().args(["-vv", "serve", "--listen", "127.0.0.1:0"]).args(more));
     client(async {
         let (sender, _) = connection(port).await;
         let login = [("proxy-authorization", basic("aladdin:open sesame"))];
@@ -225,6 +226,24 @@ fn each_request_is_let_in_or_refused_on_its_own() {
             (405, &"CONNECT".parse().unwrap())
         );
     });
+    // As HTTP/1.1 is shown.
+    running.stderr_line(|line| line == "wimble: > allow: CONNECT", LIMIT);
+    let said = running.stderr();
+    let request = format!("wimble: < CONNECT {} HTTP/2\n", origin.target());
+    for shown in [
+        format!("{request}wimble: > HTTP/2 407\nwimble: > proxy-authenticate: "),
+        format!("{request}wimble: < proxy-authorization: [masked]\n"),
+        "wimble: > HTTP/2 200\nwimble: < GET http://host/ HTTP/2\n".into(),
+    ] {
+        assert!(said.contains(&shown), "{shown}{said}");
+    }
+    let secret = login_of("aladdin:open sesame");
+    assert!(!said.contains(&secret), "{said}");
+}
+
+/// What of credentials would be told.
+fn login_of(words: &str) -> String {
+    basic(words).split(' ').nth(1).unwrap().to_owned()
 }
 
 #[test]

@@ -88,8 +88,8 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
         lines.push((
             "beware",
             format!(
-                "issuer {issuer} is not known to Mozilla's roots but is trusted here: the proxy \
-                 probably reads this traffic"
+                "interception: issuer {issuer} is not known to Mozilla's roots but is trusted here: \
+                 the proxy probably reads this traffic"
             ),
         ));
     }

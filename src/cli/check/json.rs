@@ -13,7 +13,7 @@ use crate::cli::hints::Detail;
 use crate::cli::report::Told;
 use crate::mode::check::{
     CertificateFacts, Exchange, Report, Spread, StageReport, StageStatus, Statistics, Store, TlsReport,
-    Verdict,
+    Verdict, microseconds,
 };
 use crate::tunnel::Stage;
 
@@ -74,7 +74,8 @@ pub(super) fn statistics(
             "with": with.to_string(),
             "count": spread.count,
             "min_ms": ms(spread.min),
-            "median_ms": ms(spread.median),
+            // Half a microsecond, of two times.
+            "median_ms": spread.median.as_nanos() as f64 / 1e6,
             "p95_ms": ms(spread.p95),
             "max_ms": ms(spread.max),
         })
@@ -196,5 +197,5 @@ fn certificate(certificate: &CertificateFacts) -> Value {
 }
 
 fn ms(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
+    microseconds(time) as f64 / 1e3
 }

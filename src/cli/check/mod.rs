@@ -143,8 +143,8 @@ impl Session<'_> {
             sweep.text(not_asked, &self.plan.ways[0].explanation, self.plan.explain, &mut page)?;
             self.write(&page)?;
         }
-        if let (Some(told), false) = (sweep.spoiled(), self.plan.json) {
-            self.reporter.error(told);
+        if let (Some(told), false) = (sweep.failure(), self.plan.json) {
+            self.reporter.error(&told);
         }
         Ok(())
     }

@@ -6,15 +6,21 @@ use super::{failure, text};
 use crate::authority::Authority;
 use crate::cli::exit::Kind;
 use crate::cli::explain::Explanation;
+use crate::cli::hints::Detail;
 use crate::cli::report::Told;
 use crate::mode::check::{CheckError, Report};
 use crate::tunnel::Stage;
+
+/// The hint where the proxy forbids a port; the cause's own leads to a sweep.
+const PERMITTED: &str = "the proxy's rules forbid this host or port; what they permit is in the report";
 
 /// The outcomes so far.
 #[derive(Default)]
 pub(super) struct Sweep {
     ways: Vec<Way>,
-    /// A failure that says nothing about ports.
+    /// The first failure.
+    failed: Option<Told>,
+    /// The first that says nothing about ports.
     spoiled: Option<Told>,
 }
 
@@ -54,8 +60,9 @@ impl Sweep {
             (_, None) => String::new(),
         };
         if verdict == "failed" && self.spoiled.is_none() {
-            self.spoiled = told;
+            self.spoiled.clone_from(&told);
         }
+        self.failed = self.failed.take().or(told);
         let (head, why) = (text::Head::of(report), explanation.in_short(target));
         let known = self.ways.iter().position(|way| way.head.through == head.through && way.why == why);
         let place = known.unwrap_or_else(|| {
@@ -69,9 +76,11 @@ impl Sweep {
         }
     }
 
-    /// What kept the proxy from being asked.
-    pub(super) fn spoiled(&self) -> Option<&Told> {
-        self.spoiled.as_ref()
+    /// The failure that is told: what kept the proxy from being asked, else the first that it answered.
+    pub(super) fn failure(&self) -> Option<Told> {
+        let told = self.spoiled.as_ref().or(self.failed.as_ref())?.clone();
+        let is_sent_here = told.detail == Some(Detail::Forbidden);
+        Some(if is_sent_here { told.hint(PERMITTED) } else { told })
     }
 
     /// How many ports have an outcome.

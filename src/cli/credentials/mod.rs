@@ -25,6 +25,7 @@ pub(super) use self::person::Person;
 pub(super) use self::private::open;
 use self::program::ProgramError;
 use super::args::ProxyArgs;
+use super::report::reason;
 use super::settings::Variables;
 use crate::authority::{Authority, Host};
 use crate::route::{Proxy, ProxyUri};
@@ -33,7 +34,7 @@ use crate::secret::{Login, LoginError, NtHash, Secret};
 use crate::tunnel::Question;
 use crate::tunnel::{Logins, LookUpError};
 
-/// The name, where no option and no URI has one.
+/// `NAME` or `NAME:PASSWORD`, where no option and no URI has one.
 pub(super) const USER_VARIABLE: &str = "WIMBLE_PROXY_USER";
 
 /// The password for a name that came without one.
@@ -50,9 +51,12 @@ const NT_HASH: &str = "{NT}";
 /// secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CredentialsError {
+    /// What is wrong with the file that a setting names.
+    #[error("{error}")]
+    Named { setting: &'static str, error: Box<Self> },
     #[error("{place}: {error}")]
     Login { place: String, error: LoginError },
-    #[error("{file}: {error}")]
+    #[error("{file}: {}", reason(error))]
     Read { file: String, error: io::Error },
     #[error(
         "{file}: group or others can read it (mode {mode:03o}); take their rights away: chmod 600 {file}"
@@ -60,6 +64,10 @@ pub(super) enum CredentialsError {
     Exposed { file: String, mode: u32 },
     #[error("{file}: its first line is not NAME:PASSWORD")]
     Format { file: String },
+    #[error("{file}: line {line} is not NAME:PASSWORD")]
+    Line { file: String, line: usize },
+    #[error("{file}: no line of it is NAME:PASSWORD")]
+    NoLine { file: String },
     #[error("{file}: its NAME is not that of {place}, {user}: make them the same, or leave one out")]
     OtherUser { file: String, place: String, user: String },
     #[error("{file}: {error}")]
@@ -76,6 +84,18 @@ pub(super) enum CredentialsError {
     #[cfg(feature = "keyring")]
     #[error("no login was given: there is no terminal to ask on, and no --proxy-credentials FILE")]
     NoLogin,
+}
+
+impl CredentialsError {
+    /// The setting whose value is to blame.
+    pub(super) fn setting(&self) -> Option<&'static str> {
+        if let Self::Named { setting, .. } = self { Some(setting) } else { None }
+    }
+
+    /// Blames the value of a setting.
+    fn named(setting: &'static str) -> impl Fn(Self) -> Self {
+        move |error| Self::Named { setting, error: Box::new(error) }
+    }
 }
 
 impl From<CredentialsError> for LookUpError {
@@ -279,15 +299,15 @@ fn sources(
     };
     let user_place = filed.place("proxy-user").map_or("--proxy-user".to_owned(), ToString::to_string);
     let mut sources = Vec::new();
-    let typed = args.proxy_user.as_deref().map(|typed| match typed.split_once(':') {
-        Some((user, password)) => (user, Some(Secret::new(password))),
-        None => (typed, None),
-    });
+    let typed = args.proxy_user.as_deref().map(user_and_more);
     if let Some((user, password)) = &typed {
         sources.push((layer("proxy-user"), here(&user_place, Some((*user).to_owned()), password.clone())));
     }
     if let Some(path) = &args.proxy_credentials {
-        let (file, entry) = (path.display().to_string(), first_line(path, files)?);
+        let (file, entry) = (
+            path.display().to_string(),
+            first_line(path, files).map_err(CredentialsError::named("proxy-credentials"))?,
+        );
         if let Some((user, _)) = typed
             && layer("proxy-user") == layer("proxy-credentials")
             && entry.user.as_deref() != Some(user)
@@ -304,20 +324,20 @@ fn sources(
     let host = uri.map(|uri| host_of(&uri.authority)).unwrap_or_default();
     let everybodys = set(NETRC_VARIABLE).map(PathBuf::from);
     let netrc = match &args.netrc_file {
-        Some(file) => Some((layer("netrc-file"), file.clone())),
+        Some(file) => Some(("netrc-file", file.clone())),
         None if !args.netrc => None,
         None => Some((
-            layer("netrc"),
+            "netrc",
             match everybodys.clone() {
                 Some(file) => file,
                 None => Path::new(&set("HOME").ok_or(CredentialsError::NoHome)?).join(".netrc"),
             },
         )),
     };
-    if let Some((layer, file)) = &netrc {
-        let source =
-            Source::Netrc { file: file.display().to_string(), text: files.text(file)?, host: host.clone() };
-        sources.push((*layer, source));
+    if let Some((setting, file)) = &netrc {
+        let text = files.text(file).map_err(CredentialsError::named(setting))?;
+        let source = Source::Netrc { file: file.display().to_string(), text, host: host.clone() };
+        sources.push((layer(setting), source));
     }
     #[cfg(feature = "keyring")]
     if let (true, Some(uri)) = (args.keyring, uri) {
@@ -325,8 +345,9 @@ fn sources(
         sources.push((layer("keyring"), source));
     }
     sources.extend(uri.and_then(Source::of_url).map(|source| (layer("proxy"), source)));
-    if let Some(user) = set(USER_VARIABLE) {
-        sources.push((Layer::Environment, here(USER_VARIABLE, Some(user), None)));
+    if let Some(said) = set(USER_VARIABLE).map(Zeroizing::new) {
+        let (user, password) = user_and_more(&said);
+        sources.push((Layer::Environment, here(USER_VARIABLE, Some(user.to_owned()), password)));
     }
     if let Some(password) = variables(PASSWORD_VARIABLE) {
         let password = here(PASSWORD_VARIABLE, None, Some(Secret::new(password)));
@@ -339,6 +360,14 @@ fn sources(
     sources.sort_by_key(|(layer, _)| *layer);
     let sources: Vec<_> = sources.into_iter().map(|(_, source)| source).collect();
     Ok(sources)
+}
+
+/// `NAME`, or `NAME:PASSWORD`.
+fn user_and_more(said: &str) -> (&str, Option<Secret>) {
+    match said.split_once(':') {
+        Some((user, password)) => (user, Some(Secret::new(password))),
+        None => (said, None),
+    }
 }
 
 /// A proxy's host without the brackets that an authority needs.
@@ -509,26 +538,25 @@ pub(super) fn login(
     ask(&Question { proxy, realm: String::new(), refused: 0 }).ok_or(CredentialsError::NoLogin)
 }
 
-/// Reads a file of `NAME:PASSWORD` lines that nobody else may read.
+/// Reads a file of `NAME:PASSWORD` lines, one at least, that nobody else may read.
 pub(super) fn lines(file: &Path) -> Result<Vec<Login>, CredentialsError> {
     let text = private::file(file)?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (user, password) = split(line).ok_or_else(|| no_pair(file))?;
-            let invalid = |error| CredentialsError::Login { place: file.display().to_string(), error };
-            Login::new(user, Secret::new(password)).map_err(invalid)
-        })
-        .collect()
+    let file = file.display().to_string();
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    let logins = lines.map(|(line, number)| {
+        let no_pair = || CredentialsError::Line { file: file.clone(), line: number };
+        let (user, password) = split(line).ok_or_else(no_pair)?;
+        let invalid = |error| CredentialsError::Login { place: format!("{file}: line {number}"), error };
+        Login::new(user, Secret::new(password)).map_err(invalid)
+    });
+    let logins = logins.collect::<Result<Vec<_>, _>>()?;
+    if logins.is_empty() { Err(CredentialsError::NoLine { file }) } else { Ok(logins) }
 }
 
 fn first_line(file: &Path, files: &Files) -> Result<Entry, CredentialsError> {
     let text = files.text(file)?;
-    read_pair(text.lines().next().unwrap_or_default()).ok_or_else(|| no_pair(file))
-}
-
-fn no_pair(file: &Path) -> CredentialsError {
-    CredentialsError::Format { file: file.display().to_string() }
+    let no_pair = || CredentialsError::Format { file: file.display().to_string() };
+    read_pair(text.lines().next().unwrap_or_default()).ok_or_else(no_pair)
 }
 
 /// `NAME:PASSWORD`, or `NAME:{NT}` and a hash.

@@ -13,15 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
 
 use super::private;
+use crate::cli::report::reason;
 
 /// Why a program gave no password. Never with a word of what it printed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ProgramError {
-    #[error("it cannot be started: {0}")]
+    #[error("it cannot be started: {}", reason(.0))]
     Start(io::Error),
     #[error("{0}")]
     Ended(Ended),
-    #[error("what it printed cannot be read: {0}")]
+    #[error("what it printed cannot be read: {}", reason(.0))]
     Output(io::Error),
     #[error("it printed no password")]
     Nothing,

@@ -17,7 +17,7 @@ use rustls::pki_types::ServerName;
 pub use certificate::CertificateFacts;
 pub use judgement::TlsReport;
 pub use ladder::{Exchange, StageReport, StageStatus};
-pub use many::{Spread, Statistics, each};
+pub use many::{Spread, Statistics, each, microseconds};
 pub use trust::{Problem, Store, Verdict};
 
 use super::{RouteError, Routes};

@@ -41,6 +41,8 @@ const MAX_LOST: usize = 4;
 pub struct PacFailure {
     /// Which script.
     pub location: Location,
+    /// [`Config::named_at`].
+    pub named_at: Option<Arc<String>>,
     /// Why.
     #[source]
     pub cause: PacCause,
@@ -78,6 +80,8 @@ pub struct Config {
     pub tls: trust::Tls,
     /// The longest time that an answer may take, the first with the fetching before it.
     pub patience: Duration,
+    /// Where it is said which script it is, for those who told it wrong; `None` where they know.
+    pub named_at: Option<Arc<String>>,
 }
 
 /// A script, and what it has answered.
@@ -134,7 +138,10 @@ impl Pac {
         if let Some(ways) = self.known(target) {
             return Ok(ways);
         }
-        self.ask(target).await.map_err(|cause| PacFailure { location: self.location.clone(), cause })
+        self.ask(target).await.map_err(|cause| {
+            let (location, named_at) = (self.location.clone(), self.config.named_at.clone());
+            PacFailure { location, named_at, cause }
+        })
     }
 
     fn known(&self, target: &Authority) -> Option<Ways> {
@@ -272,7 +279,8 @@ mod tests {
     fn pac(script: &str, patience: Duration) -> (Pac, tempfile::NamedTempFile) {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), script).expect("written");
-        let config = Config { dial: dial::Config::default(), tls: trust::Tls::default(), patience };
+        let config =
+            Config { dial: dial::Config::default(), tls: trust::Tls::default(), patience, named_at: None };
         (Pac::new(Location::File(file.path().into()), config), file)
     }
 

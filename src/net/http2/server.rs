@@ -21,7 +21,9 @@ use super::{
 use crate::net::stream::Stream;
 use crate::proto::Status;
 use crate::proto::accept::{self, AcceptError, ConnectRequest};
+use crate::proto::head;
 use crate::proto::limits::MAX_REQUEST_HEAD;
+use crate::proto::request;
 
 /// Malformed requests before the connection ends.
 const MAX_MALFORMED: usize = 100;
@@ -103,6 +105,7 @@ impl Server {
     /// RFC 9113 §8.1.1: what is malformed is a stream error. h2 has seen to the rest: no :scheme
     /// and no :path (§8.5), and nothing of a connection (§8.2.2).
     fn admit(&self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) -> Option<Asking> {
+        log(&request);
         let is_connect = request.method() == Method::CONNECT;
         let extended = request.extensions().get::<h2::ext::Protocol>().is_some();
         if is_connect && (extended || request.uri().authority().is_none()) {
@@ -145,12 +148,16 @@ impl Asking {
     /// # Errors
     /// The client has gone.
     pub fn grant(mut self) -> io::Result<Stream> {
+        head::log_sent("HTTP/2 200");
         let sending = self.respond.send_response(Response::new(()), false).map_err(io_error)?;
         Ok(Stream::Channel(Box::new(Tunnelled::new(sending, self.request.into_body(), self.lease))))
     }
 
     /// Answers with no tunnel. A client that sends all the same is told to stop (RFC 9113 §8.1).
     pub fn refuse(mut self, status: Status, fields: &[(&str, String)]) {
+        let lines: String =
+            fields.iter().map(|(name, value)| format!("\n{}: {value}", name.to_ascii_lowercase())).collect();
+        head::log_sent(&format!("HTTP/2 {status}{lines}"));
         let mut response = Response::new(());
         if let Ok(code) = StatusCode::from_u16(status.code()) {
             *response.status_mut() = code;
@@ -171,6 +178,15 @@ impl Asking {
             Err(error) => io_error(error),
         }
     }
+}
+
+/// The lines of a request, as those of HTTP/1.1 are shown.
+fn log(request: &http::Request<RecvStream>) {
+    let mut lines = format!("{} {} HTTP/2", request.method(), request.uri()).into_bytes();
+    for (name, value) in request.headers() {
+        lines.extend([b"\n", name.as_str().as_bytes(), b": ", value.as_bytes()].concat());
+    }
+    request::log_received(&lines);
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub use certificate::CertificateFacts;
 pub use judgement::TlsReport;
 pub use ladder::{Exchange, StageReport, StageStatus};
 pub use many::{Spread, Statistics, each};
-pub use trust::{Problem, Store, Verdict};
+pub use trust::{Problem, Store, Verdict, Why};
 
 use super::{RouteError, Routes};
 use crate::authority::{Authority, Host};

@@ -207,7 +207,7 @@ fn an_auth_file_that_is_missing_or_broken_is_refused() {
     std::fs::write(&broken, "no colon here\n").unwrap();
     std::fs::set_permissions(&broken, Permissions::from_mode(0o600)).unwrap();
     for path in [dir.path().join("missing"), broken] {
-        finish(&mut serve(&["--auth-file", path.to_str().unwrap()]), b"", LIMIT).exits_with_any(&[1, 2]);
+        finish(&mut serve(&["--auth-file", path.to_str().unwrap()]), b"", LIMIT).fails(2);
     }
 }
 

@@ -71,7 +71,7 @@ fn imports_point_down_only() {
         let Some((_, allowed, why)) = LAW.iter().find(|(name, _, _)| *name == room) else {
             panic!("{path}: the room {room} has no place in the law: give it one, with a reason");
         };
-        for imported in mentions(&text, "crate::") {
+        for imported in imports(&path, &text).into_iter().map(|(room, _)| room) {
             if imported != room && !allowed.contains(&imported.as_str()) {
                 broken.push(format!("{path} imports {imported}: {why}"));
             }
@@ -96,16 +96,33 @@ fn crates_are_known_where_they_belong() {
 #[test]
 fn modes_do_not_know_each_other() {
     for (room, path, text) in sources() {
-        let file = path.rsplit('/').next().unwrap_or_default();
+        // The room's door shows them all.
+        if room != "mode" || path == "src/mode/mod.rs" {
+            continue;
+        }
         for mode in ["connect", "forward", "serve", "check"] {
-            let own = file == format!("{mode}.rs") || path.contains(&format!("/{mode}/")) || file == "mod.rs";
-            if room == "mode" && !own {
-                let known = mentions(&text, "super::").contains(mode)
-                    || mentions(&text, "crate::mode::").contains(mode);
-                assert!(!known, "{path} knows {mode}");
-            }
+            let is_own =
+                path == format!("src/mode/{mode}.rs") || path.starts_with(&format!("src/mode/{mode}/"));
+            let is_known = imports(&path, &text).contains(&("mode".to_owned(), mode.to_owned()));
+            assert!(is_own || !is_known, "{path} knows {mode}");
         }
     }
+}
+
+#[test]
+fn a_way_up_is_an_import_too() {
+    let found =
+        |path, text| imports(path, text).into_iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>();
+    assert_eq!(found("src/net/dial.rs", "use super::super::cli::Plan;"), ["cli Plan"]);
+    assert_eq!(found("src/net/mod.rs", "use super::cli;"), ["cli "]);
+    assert_eq!(found("src/net/http2/mod.rs", "super::tls::A; super::super::auth::B"), ["auth B", "net tls"]);
+    assert_eq!(found("src/net/tls.rs", "mod inner { use super::X; }"), ["net X"]);
+    let list = "use crate::{mode::{serve::Serve, check::Check as C}, net::tls};";
+    assert_eq!(found("src/mode/pac/mod.rs", list), ["mode check", "mode serve", "net tls"]);
+    assert_eq!(
+        found("src/mode/pac/mod.rs", "use super::{check, serve::{A, B}};"),
+        ["mode check", "mode serve"]
+    );
 }
 
 #[test]
@@ -148,20 +165,68 @@ fn collect(folder: &Path, found: &mut Vec<(String, String, String)>) {
     }
 }
 
-/// The first words behind `prefix`, those in braces included.
-fn mentions(text: &str, prefix: &str) -> BTreeSet<String> {
+/// The rooms of a file's paths by `crate::` and `super::`, and what of each is named first: of
+/// `crate::net::tls::X` it is `net` and `tls`.
+fn imports(path: &str, text: &str) -> BTreeSet<(String, String)> {
+    let mut own: Vec<_> = path.trim_start_matches("src/").trim_end_matches(".rs").split('/').collect();
+    if own.last() == Some(&"mod") {
+        own.pop();
+    }
     let mut found = BTreeSet::new();
-    for (at, _) in text.match_indices(prefix) {
-        let behind = &text[at + prefix.len()..];
-        let list = match behind.strip_prefix('{') {
-            Some(inner) => inner.split('}').next().unwrap_or_default(),
-            None => behind.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default(),
-        };
-        for word in list.split(',') {
-            let word = word.trim().split("::").next().unwrap_or_default();
-            if word.starts_with(|c: char| c.is_lowercase()) {
-                found.insert(word.to_owned());
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    for start in ["crate::", "super::"] {
+        for (at, _) in text.match_indices(start) {
+            // Within a path that was taken from its beginning, or a word of another name.
+            if text[..at].ends_with("super::") || text[..at].ends_with(is_word) {
+                continue;
             }
+            let mut rest = &text[at..];
+            let mut base = own.clone();
+            if let Some(behind) = rest.strip_prefix("crate::") {
+                (base, rest) = (Vec::new(), behind);
+            }
+            while let Some(behind) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = behind;
+            }
+            for path in paths(rest) {
+                let mut whole = base.iter().map(|word| (*word).to_owned()).chain(path);
+                let room = whole.next().unwrap_or_default();
+                found.insert((room, whole.next().unwrap_or_default()));
+            }
+        }
+    }
+    found
+}
+
+/// The paths that a text begins with: one, or several with braces.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let Some(list) = text.strip_prefix('{') else {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        let word = vec![text[..end].to_owned()];
+        let behind = text[end..].strip_prefix("::").map(paths).unwrap_or_default();
+        if behind.is_empty() {
+            return vec![word];
+        }
+        return behind.into_iter().map(|path| [word.clone(), path].concat()).collect();
+    };
+    let mut found = Vec::new();
+    let (mut depth, mut from) = (0, 0);
+    for (at, sign) in list.char_indices() {
+        match sign {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                let one = list[from..at].trim();
+                if !one.is_empty() {
+                    found.extend(paths(one));
+                }
+                from = at + 1;
+                if sign == '}' {
+                    break;
+                }
+            }
+            _ => {}
         }
     }
     found

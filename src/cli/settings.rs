@@ -1,5 +1,5 @@
 //! From the words typed and the environment to a [`Job`]: below this there is no option left
-//! open, no string to parse, and no environment.
+//! open, no string to parse, and of the environment what names this system's certificates alone.
 
 use std::fs::File;
 use std::io::Read as _;

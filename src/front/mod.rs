@@ -69,6 +69,34 @@ impl Asked {
             Caller::Http2(asking) => asking.gone().await,
         }
     }
+
+    /// Tells a client that its tunnel stands; what is left is the way for its bytes.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn grant(self) -> io::Result<(Stream, Bytes)> {
+        let client = match self.caller {
+            Caller::Bare(client) => client,
+            Caller::Http1(mut client) => {
+                http::grant(&mut client).await?;
+                client
+            }
+            #[cfg(feature = "http2")]
+            Caller::Http2(asking) => asking.grant()?,
+        };
+        Ok((client, self.early))
+    }
+
+    /// Tells a client that it gets no tunnel.
+    pub async fn deny(self, status: Status) {
+        match self.caller {
+            // It is closed.
+            Caller::Bare(_) => {}
+            Caller::Http1(mut client) => http::deny(&mut client, status, &[], "").await,
+            #[cfg(feature = "http2")]
+            Caller::Http2(asking) => asking.refuse(status, &[]),
+        }
+    }
 }
 
 impl Front {
@@ -95,34 +123,6 @@ impl Front {
         match self {
             Self::Fixed(_) => None,
             Self::Http(door) => callers.next(&door.gate).await,
-        }
-    }
-
-    /// Tells a client that its tunnel stands; what is left is the way for its bytes.
-    ///
-    /// # Errors
-    /// The client has gone.
-    pub async fn grant(&self, asked: Asked) -> io::Result<(Stream, Bytes)> {
-        let client = match asked.caller {
-            Caller::Bare(client) => client,
-            Caller::Http1(mut client) => {
-                http::grant(&mut client).await?;
-                client
-            }
-            #[cfg(feature = "http2")]
-            Caller::Http2(asking) => asking.grant()?,
-        };
-        Ok((client, asked.early))
-    }
-
-    /// Tells a client that it gets no tunnel.
-    pub async fn deny(&self, asked: Asked, status: Status) {
-        match asked.caller {
-            // It is closed.
-            Caller::Bare(_) => {}
-            Caller::Http1(mut client) => http::deny(&mut client, status, &[], "").await,
-            #[cfg(feature = "http2")]
-            Caller::Http2(asking) => asking.refuse(status, &[]),
         }
     }
 }

@@ -78,11 +78,11 @@ type NotOpened = (Authority, SessionError);
 impl Sessions {
     /// Serves one client from its first byte to its last.
     #[cfg_attr(not(feature = "http2"), expect(unused_variables, reason = "a client has one tunnel"))]
-    pub(super) async fn serve(self: &Arc<Self>, front: &Arc<Front>, client: Stream, house: &House) {
+    pub(super) async fn serve(self: &Arc<Self>, front: &Front, client: Stream, house: &House) {
         // Each in a box of its own: what hearing and opening need is given back before the relay,
         // which may be idle for days.
         match Box::pin(front.receive(client)).await {
-            Ok(Heard::Asked(asked)) => self.carry(front, asked).await,
+            Ok(Heard::Asked(asked)) => self.carry(asked).await,
             #[cfg(feature = "http2")]
             Ok(Heard::Callers(callers)) => Box::pin(self.serve_all(front, callers, house)).await,
             Err(denied) => self.watch.failed(None, &denied.into()),
@@ -91,7 +91,7 @@ impl Sessions {
 
     /// Serves a client that may have many tunnels on one connection, each as it would be alone.
     #[cfg(feature = "http2")]
-    async fn serve_all(self: &Arc<Self>, front: &Arc<Front>, mut callers: Callers, house: &House) {
+    async fn serve_all(self: &Arc<Self>, front: &Front, mut callers: Callers, house: &House) {
         // The connection has a slot, which is as good as one of them's.
         let own = Arc::new(Semaphore::new(1));
         let mut closing = house.closing.clone();
@@ -100,9 +100,8 @@ impl Sessions {
             tokio::select! {
                 asked = front.next(&mut callers) => match asked {
                     Some(Ok(asked)) => {
-                        let (sessions, front) = (self.clone(), front.clone());
-                        let slots = [own.clone(), house.slots.clone()];
-                        tunnels.spawn(async move { sessions.serve_one_of(&front, asked, slots).await });
+                        let (sessions, slots) = (self.clone(), [own.clone(), house.slots.clone()]);
+                        tunnels.spawn(async move { sessions.serve_one_of(asked, slots).await });
                     }
                     Some(Err(denied)) => self.watch.failed(None, &denied.into()),
                     None => break,
@@ -117,7 +116,7 @@ impl Sessions {
 
     /// Serves one of many, as soon as there is a slot for it.
     #[cfg(feature = "http2")]
-    async fn serve_one_of(&self, front: &Front, mut asked: Asked, [own, all]: [Arc<Semaphore>; 2]) {
+    async fn serve_one_of(&self, mut asked: Asked, [own, all]: [Arc<Semaphore>; 2]) {
         let _slot = tokio::select! {
             biased;
             slot = own.acquire_owned() => slot,
@@ -126,11 +125,11 @@ impl Sessions {
                 return self.watch.failed(Some(&asked.target), &SessionError::Client(gone));
             }
         };
-        self.carry(front, asked).await;
+        self.carry(asked).await;
     }
 
-    async fn carry(&self, front: &Front, asked: Asked) {
-        let Opened { client, tunnel, early, target } = match Box::pin(self.open(front, asked)).await {
+    async fn carry(&self, asked: Asked) {
+        let Opened { client, tunnel, early, target } = match Box::pin(self.open(asked)).await {
             Ok(opened) => opened,
             Err((target, error)) => return self.watch.failed(Some(&target), &error),
         };
@@ -142,7 +141,7 @@ impl Sessions {
         }
     }
 
-    async fn open(&self, front: &Front, mut asked: Asked) -> Result<Opened, NotOpened> {
+    async fn open(&self, mut asked: Asked) -> Result<Opened, NotOpened> {
         let target = asked.target.clone();
         let tunnel = tokio::select! {
             tunnel = self.tunnel(&target) => tunnel,
@@ -151,11 +150,11 @@ impl Sessions {
         let tunnel = match tunnel {
             Ok(tunnel) => tunnel,
             Err(error) => {
-                front.deny(asked, gateway_status(&error)).await;
+                asked.deny(gateway_status(&error)).await;
                 return Err((target, error));
             }
         };
-        let (client, inbound) = match front.grant(asked).await {
+        let (client, inbound) = match asked.grant().await {
             Ok(granted) => granted,
             Err(error) => return Err((target, SessionError::Client(error))),
         };

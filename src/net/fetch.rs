@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::pin::pin;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -14,6 +13,7 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 
 use super::dial;
+use super::probe::drive;
 use super::secured::NotSecured;
 use super::stream::Stream;
 use super::trust;
@@ -107,13 +107,7 @@ pub async fn fetch(
     let request = request.header("accept", "application/x-ns-proxy-autoconfig, */*").body(String::new())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let file = async { content(sender.send_request(request).await?, limit).await };
-    let (mut connection, mut file) = (pin!(connection), pin!(file));
-    tokio::select! {
-        biased;
-        file = &mut file => file,
-        // What it has ended with is what the file ends with.
-        _ended = &mut connection => file.await,
-    }
+    drive(connection, file).await
 }
 
 async fn content(response: Response<Incoming>, limit: usize) -> Result<Bytes, FetchError> {

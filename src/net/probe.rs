@@ -134,10 +134,7 @@ pub enum ProbeError {
 }
 
 /// The connection must be polled for the answer to come.
-async fn drive<B, E>(
-    connection: impl Future<Output = Result<(), E>>,
-    answer: impl Future<Output = Result<Response<B>, E>>,
-) -> Result<Response<B>, E> {
+pub(super) async fn drive<T>(connection: impl Future, answer: impl Future<Output = T>) -> T {
     let (mut connection, mut answer) = (pin!(connection), pin!(answer));
     tokio::select! {
         biased;

@@ -27,7 +27,7 @@ use super::tls::{Seen, Watch, provider};
 use crate::authority::Host;
 
 /// Bits of the shortest RSA key that the verifier takes.
-const LEAST_RSA: usize = 2048;
+pub const LEAST_RSA: usize = 2048;
 
 /// Whose certificates are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

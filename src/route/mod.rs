@@ -24,6 +24,16 @@ pub enum Route {
     Via(Vec<ProxyUri>),
 }
 
+impl Route {
+    /// The proxies, the nearest first; none where it is direct.
+    pub fn proxies(&self) -> &[ProxyUri] {
+        match self {
+            Self::Direct => &[],
+            Self::Via(proxies) => proxies,
+        }
+    }
+}
+
 /// How a route is chosen for each target of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {

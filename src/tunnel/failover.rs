@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Cause, Config, Error, Observer, Stage, Tunnel, open};
 use crate::authority::Authority;
 use crate::proto::http2::Http2Error;
-use crate::route::{Protocol, Route};
+use crate::route::{Protocol, ProxyUri, Route};
 
 /// How long a proxy that did not answer is asked last, as with Chromium.
 const ASIDE: Duration = Duration::from_secs(5 * 60);
@@ -25,7 +25,7 @@ const MAX_ASIDE: usize = 1000;
 pub struct SetAside(Arc<Mutex<HashMap<Way, Instant>>>);
 
 /// The proxies of a way, without their logins; none is the way without a proxy.
-type Way = Vec<(Protocol, Authority)>;
+pub(super) type Way = Vec<(Protocol, Authority)>;
 
 impl SetAside {
     /// The ways in the order they shall be tried: those that were dead a moment ago last.
@@ -33,13 +33,13 @@ impl SetAside {
         let mut dead = self.dead();
         dead.retain(|_, since| since.elapsed() < ASIDE);
         let (last, mut first): (Vec<_>, Vec<_>) =
-            routes.iter().partition(|route| dead.contains_key(&way(route)));
+            routes.iter().partition(|route| dead.contains_key(&way(route.proxies())));
         first.extend(last);
         first
     }
 
     fn add(&self, route: &Route) {
-        let (mut dead, way) = (self.dead(), way(route));
+        let (mut dead, way) = (self.dead(), way(route.proxies()));
         // What is wrong without a proxy is the target's: another one may well be reached.
         if !way.is_empty() && dead.len() < MAX_ASIDE {
             dead.insert(way, Instant::now());
@@ -47,7 +47,7 @@ impl SetAside {
     }
 
     fn remove(&self, route: &Route) {
-        self.dead().remove(&way(route));
+        self.dead().remove(&way(route.proxies()));
     }
 
     fn dead(&self) -> MutexGuard<'_, HashMap<Way, Instant>> {
@@ -55,13 +55,8 @@ impl SetAside {
     }
 }
 
-fn way(route: &Route) -> Way {
-    match route {
-        Route::Direct => Vec::new(),
-        Route::Via(proxies) => {
-            proxies.iter().map(|proxy| (proxy.protocol, proxy.authority.clone())).collect()
-        }
-    }
+pub(super) fn way<'a>(proxies: impl IntoIterator<Item = &'a ProxyUri>) -> Way {
+    proxies.into_iter().map(|proxy| (proxy.protocol, proxy.authority.clone())).collect()
 }
 
 /// Opens a tunnel by the first way that leads anywhere; `observer` hears of each that is tried, and

@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::authority::Authority;
+use super::failover::{Way, way};
 use crate::net::http2::client::{Pulse, Requests};
 use crate::net::http2::{Lease, MAX_STREAMS};
-use crate::route::{Protocol, ProxyUri};
+use crate::route::ProxyUri;
 
 /// How long a connection may stand still that has something to say yet. A kernel has room for more
 /// when a third of its 4 MB has gone, which takes so long at 140 kB/s.
@@ -32,7 +32,7 @@ pub struct Pool(Arc<Mutex<Vec<Arc<Shared>>>>);
 /// What is known of one way: a proxy, behind these others.
 #[derive(Debug)]
 pub(super) struct Shared {
-    way: Vec<(Protocol, Authority)>,
+    way: Way,
     state: Mutex<State>,
     /// There may be room, or somebody stopped making it.
     changed: Arc<Notify>,
@@ -114,8 +114,7 @@ pub(super) struct Dial {
 impl Pool {
     /// What is known of the way to `proxy` through `nearer`.
     pub(super) fn of(&self, proxy: &ProxyUri, nearer: &[ProxyUri]) -> Arc<Shared> {
-        let hops = nearer.iter().chain([proxy]);
-        let way: Vec<_> = hops.map(|hop| (hop.protocol, hop.authority.clone())).collect();
+        let way = way(nearer.iter().chain([proxy]));
         let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = ways.iter().find(|known| known.way == way) {
             return known.clone();

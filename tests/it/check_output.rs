@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::{by_name, check, report, reports};
 use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
-use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy};
+use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, basic};
 use crate::support::real::{Proxy, run, tool};
 use crate::support::{Finished, LIMIT, finish, wimble};
 
@@ -88,14 +88,31 @@ fn colour_is_for_terminals_and_for_who_asks() {
     }
 }
 
+/// Asks for a login, and tells all that it was sent in its refusal.
+fn refuses_and_repeats(conn: &mut Conn, target: &str, reason: &str, login: &str) {
+    conn.expect_connect(target);
+    conn.send(BASIC_407);
+    let head = conn.expect_connect(target);
+    let sent = authorization(&head);
+    assert_eq!(sent, [basic(login)], "{head}");
+    let password = login.split_once(':').unwrap().1;
+    let told = format!("{} {password}", sent[0]);
+    let head = format!("HTTP/1.1 403 {reason} {told}\r\nContent-Type: text/plain\r\nVia: 1.1 {told}\r\n\r\n");
+    conn.send(head + &told);
+    conn.finish_writing();
+    conn.read_to_any_end();
+}
+
+#[track_caller]
+fn assert_is_masked(text: &str, login: &str) {
+    let (encoded, password) = (basic(login), login.split_once(':').unwrap().1);
+    let token = encoded.split_once(' ').unwrap().1;
+    assert!(!text.contains(token) && !text.contains(password) && text.contains("[redacted]"), "{text}");
+}
+
 #[test]
 fn what_chose_the_proxy_is_in_the_first_line_and_at_length_with_explain() {
-    let refuses = |conn: &mut Conn| {
-        conn.head();
-        conn.send("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
-        conn.read_to_any_end();
-    };
-    let proxy = ScriptedProxy::start(refuses);
+    let proxy = ScriptedProxy::start(|conn| refuses_and_repeats(conn, "host:22", "No", "me:secret-8812"));
     let url = by_name(&proxy).replace("//", "//me:secret-8812@");
     let mut cmd = wimble();
     cmd.env("all_proxy", &url).env("NO_PROXY", ".example.com").args([
@@ -118,7 +135,7 @@ fn what_chose_the_proxy_is_in_the_first_line_and_at_length_with_explain() {
     {
         assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(line), "{line}: {text}");
     }
-    assert!(!text.contains("secret-8812"), "{text}");
+    assert_is_masked(&text, "me:secret-8812");
     proxy.done();
 
     let mut cmd = wimble();
@@ -137,16 +154,16 @@ fn what_chose_the_proxy_is_in_the_first_line_and_at_length_with_explain() {
 fn the_page_stands_alone_and_shows_what_came_without_obeying_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("page.html");
-    let proxy = ScriptedProxy::start(|conn: &mut Conn| {
-        conn.expect_connect("host:443");
-        conn.send("HTTP/1.1 403 <img src=x onerror=document.title='obeyed'>\r\nContent-Length: 0\r\n\r\n");
-        conn.read_to_any_end();
+    let proxy = ScriptedProxy::start(|conn| {
+        let reason = "<img src=x onerror=document.title='obeyed'>";
+        refuses_and_repeats(conn, "host:443", reason, "me:secret-9321");
     });
     let mut cmd = check(&proxy.url_with("me:secret-9321"), &["host:443", "--html", file.to_str().unwrap()]);
     finish(&mut cmd, b"", LIMIT).exits(7);
     proxy.done();
     let page = std::fs::read_to_string(&file).unwrap();
-    assert!(!page.contains("secret-9321") && !page.contains("<img") && !page.contains("<script"), "{page}");
+    assert_is_masked(&page, "me:secret-9321");
+    assert!(!page.contains("<img") && !page.contains("<script"), "{page}");
     assert!(!page.contains("src=\"") && !page.contains("href="), "it loads something: {page}");
     // What a browser makes of it.
     let mut chromium = tool("chromium", "chromium");

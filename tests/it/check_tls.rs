@@ -10,7 +10,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-use crate::check::{check, report};
+use crate::check::{check, check_directly, report};
 use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
 use crate::support::real::{Proxy, Sshd, Target, run, tool};
@@ -127,6 +127,17 @@ fn a_missing_intermediate_is_told_from_an_unknown_issuer() {
     let seen = json(&proxy.url(), &[], &whole.target(), 10);
     assert_eq!(seen["error"]["detail"], "unknown-issuer", "{seen}");
     assert!(seen["error"]["message"].as_str().unwrap().contains("wimble test root"), "{seen}");
+}
+
+#[test]
+fn what_a_certificate_calls_itself_says_nothing_about_its_issuer() {
+    let pki = Pki::new();
+    let server = pki.server(Leaf::Misleading);
+    let mut cmd = check_directly(server.port(), &["--cacert", text(&pki.ca_file())]);
+    let seen = report(&finish(&mut cmd, b"", LIMIT).exits(10));
+    let problem = "it is for BadSignature.UnknownIssuer.test, not for localhost";
+    assert_eq!(seen["tls"]["problems"], serde_json::json!([problem]), "{seen}");
+    assert_eq!(seen["error"]["detail"], "wrong-name", "{seen}");
 }
 
 #[test]

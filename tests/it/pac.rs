@@ -19,7 +19,9 @@ use crate::support::origin::Origin;
 use crate::support::pki::{Leaf, Pki};
 use crate::support::proxy::{BASIC_407, Conn, ScriptedProxy, authorization, basic, turn};
 use crate::support::real::{DeadPort, Proxy, Way};
-use crate::support::{Finished, LIMIT, closed_port, finish, listening, listening_port, wimble};
+use crate::support::{
+    Finished, LIMIT, closed_port, finish, listening, listening_port, wimble, wimble_through,
+};
 
 /// Bytes of the longest script.
 const MAX_SCRIPT: usize = 1024 * 1024;
@@ -449,6 +451,26 @@ fn a_script_that_means_no_good_is_stopped_and_told() {
     ] {
         let finished = fetching(fixture(name).to_str().unwrap(), &[]).fails(code).says(says);
         assert!(!finished.stderr.contains("secret"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn what_a_script_hands_to_its_helpers_takes_no_memory_beside_its_own() {
+    for (call, says) in [
+        ("isPlainHostName.apply(null, new Array(150).fill(s))", "RangeError: a text of 33000000 bytes"),
+        ("dateRange.apply(null, new Array(150).fill(s))", "RangeError: a text of 33000000 bytes"),
+        ("sortIpAddressList('::1;'.repeat(4e6))", "RangeError: a text of 16000000 bytes"),
+        ("alert.apply(null, new Array(150).fill(s))", "none of that can be used"),
+        ("s", "returned 33000000 bytes"),
+        ("(function () { throw s; })()", "it threw \"(33000000 bytes)\""),
+    ] {
+        let script =
+            format!("function FindProxyForURL() {{ var s = 'a'.repeat(33e6); return '' + {call}; }}");
+        let pac = file(&script);
+        // Of what it writes to, a quarter of a gigabyte: the engine has 64 MiB of it.
+        let shell = ["-c", "ulimit -d 262144; exec \"$0\" \"$@\""];
+        let mut cmd = wimble_through("sh", &shell, &command("connect", &pac, &["host:22"]));
+        finish(&mut cmd, b"", LIMIT).fails(2).says(says);
     }
 }
 

@@ -217,7 +217,7 @@ fn certificates(tls: &TlsReport, lines: &mut Vec<Line>) {
         };
         match verdict {
             Verdict::Trusted => lines.push(("trusted by", name.into())),
-            Verdict::Untrusted(_) => lines.push(("not by", name.into())),
+            Verdict::Untrusted { .. } => lines.push(("not by", name.into())),
         }
     }
     lines.extend(tls.problems.iter().map(|found| ("problem", problem(found))));

@@ -1,5 +1,6 @@
 //! A report as a page of its own, to be sent to the people who run the proxy: no script, nothing
-//! to load, and nothing in it that is not in the report, which knows no secrets.
+//! to load, and nothing in it that is not in the report. Our secrets are not in that; what a proxy
+//! repeats of them is masked before it gets there.
 
 use std::time::Duration;
 

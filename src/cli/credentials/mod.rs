@@ -116,6 +116,16 @@ struct Entry {
     proof: Option<Proof>,
 }
 
+impl Entry {
+    /// Whether it is for this user, where one is asked for. One that names nobody is for any.
+    fn fits(&self, user: Option<&str>) -> bool {
+        match (user, &self.user) {
+            (Some(wanted), Some(found)) => wanted == found,
+            (Some(_) | None, _) => true,
+        }
+    }
+}
+
 /// A password, or what a file may have in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Proof {
@@ -466,11 +476,7 @@ impl Source {
                 }
             },
         };
-        let fits = match (user, &said.user) {
-            (Some(wanted), Some(found)) => wanted == found,
-            (Some(_) | None, _) => true,
-        };
-        Ok(if fits { said } else { Entry::default() })
+        Ok(if said.fits(user) { said } else { Entry::default() })
     }
 
     /// The same source, for this proxy.

@@ -16,15 +16,11 @@ use crate::secret::Secret;
 #[error("a quote is not closed")]
 pub(in crate::cli) struct OpenQuote;
 
-/// The first entry for `host`, or `default`, that is for this login where one is asked for. An
-/// entry that names no login is for any.
+/// The first entry for `host`, or `default`, that is for this login where one is asked for.
 pub(super) fn find(text: &str, host: &str, login: Option<&str>) -> Result<Option<Entry>, OpenQuote> {
     let mut words = Words(text.chars().peekable());
     let mut entry: Option<Entry> = None;
-    let fits = |entry: &Entry| match (login, &entry.user) {
-        (Some(wanted), Some(found)) => wanted == found,
-        (Some(_) | None, _) => true,
-    };
+    let fits = |entry: &Entry| entry.fits(login);
     while let Some(word) = words.next()? {
         match word.as_str() {
             "machine" | "default" => {

@@ -7,6 +7,8 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::*;
 use x509_parser::public_key::PublicKey;
 
+use crate::net::trust::LEAST_RSA;
+
 /// The facts of one certificate. Text in it is the certificate's and not escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -175,7 +177,7 @@ fn serial<'a>(certificate: &'a X509Certificate<'_>) -> &'a [u8] {
 /// Its kind and size in words, and where the size counts, with the least that is accepted.
 fn key(info: &SubjectPublicKeyInfo<'_>) -> (String, Option<(usize, usize)>) {
     match info.parsed() {
-        Ok(PublicKey::RSA(key)) => (format!("RSA {}", key.key_size()), Some((key.key_size(), 2048))),
+        Ok(PublicKey::RSA(key)) => (format!("RSA {}", key.key_size()), Some((key.key_size(), LEAST_RSA))),
         Ok(PublicKey::EC(key)) => (format!("EC {}", key.key_size()), Some((key.key_size(), 224))),
         Ok(PublicKey::DSA(_)) => ("DSA".into(), None),
         Ok(PublicKey::GostR3410(_) | PublicKey::GostR3410_2012(_)) => ("GOST".into(), None),

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 64;
 pub async fn each(job: &Arc<Check>, targets: &[Authority], mut tell: impl FnMut(Report) -> bool) {
     let mut waiting = targets.iter().cloned().enumerate();
     let mut under_way = JoinSet::new();
-    let mut early: BTreeMap<usize, Option<Report>> = BTreeMap::new();
+    let mut early: BTreeMap<usize, Report> = BTreeMap::new();
     let mut next = 0;
     // The first goes ahead: where a proxy wants a password, a person is asked once, and what it
     // refuses is not sent 64 times.
@@ -35,11 +35,11 @@ pub async fn each(job: &Arc<Check>, targets: &[Authority], mut tell: impl FnMut(
         let Some(done) = under_way.join_next().await else { return };
         // A task ends by its report alone: a panic ends the program.
         if let Ok((place, report)) = done {
-            early.insert(place, Some(report));
+            early.insert(place, report);
         }
         while let Some(report) = early.remove(&next) {
             next += 1;
-            if report.is_some_and(|report| !tell(report)) {
+            if !tell(report) {
                 return;
             }
         }

@@ -18,7 +18,7 @@ pub use certificate::CertificateFacts;
 pub use judgement::TlsReport;
 pub use ladder::{Exchange, StageReport, StageStatus};
 pub use many::{Spread, Statistics, each, microseconds};
-pub use trust::{Problem, Store, Verdict};
+pub use trust::{Problem, Store, Verdict, Why};
 
 use super::{RouteError, Routes};
 use crate::authority::{Authority, Host};
@@ -222,13 +222,13 @@ pub async fn run(job: &Check, target: &Authority) -> Report {
     let route = ladder.route.take();
     let passed_over = std::mem::take(&mut ladder.passed_over);
     let stages = ladder.finish(
-        &route.as_ref().map(|route| stages(job, target, proxies(route))).unwrap_or_default(),
+        &route.as_ref().map(|route| stages(job, target, route.proxies())).unwrap_or_default(),
         failure.as_ref().and_then(CheckError::stage),
         |with, seen| judgement.of(&server_name(with.host()), seen),
     );
     let mut report = Report {
         target: target.clone(),
-        proxy: route.as_ref().and_then(|route| proxies(route).last()).map(|proxy| proxy.authority.clone()),
+        proxy: route.as_ref().and_then(|route| route.proxies().last()).map(|proxy| proxy.authority.clone()),
         script,
         passed_over,
         stages,
@@ -272,14 +272,6 @@ async fn walk(
     // The stage ends with the answer, whatever is done in the tunnel then.
     ladder.leave();
     inside::Walk { check: job, target, ladder, found }.climb(tunnel).await
-}
-
-/// The proxies of a way, nearest first.
-fn proxies(route: &Route) -> &[ProxyUri] {
-    match route {
-        Route::Direct => &[],
-        Route::Via(proxies) => proxies,
-    }
 }
 
 /// The stages that a way has, in order, and with whom.

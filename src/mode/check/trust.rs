@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
 
 use super::certificate::{CertificateFacts, Moment};
 use crate::net::store;
@@ -32,8 +32,24 @@ pub enum Store {
 pub enum Verdict {
     /// A path leads to one of its roots, and the certificate is for the name, now.
     Trusted,
-    /// None does, or it is not; the verifier's first reason.
-    Untrusted(String),
+    /// None does, or it is not.
+    Untrusted {
+        /// The verifier's first reason.
+        why: Why,
+        /// The same in its words. They quote the certificate.
+        words: String,
+    },
+}
+
+/// What a refusal says about the issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is not known.
+    UnknownIssuer,
+    /// It is known by another key than the one that signed.
+    BadSignature,
+    /// Nothing.
+    Else,
 }
 
 /// One thing that is wrong with a certificate.
@@ -96,19 +112,30 @@ fn verdict(
     name: &ServerName<'_>,
     chain: &[CertificateDer<'_>],
 ) -> Verdict {
+    let untrusted = |words| Verdict::Untrusted { why: Why::Else, words };
     let judge = match judge {
         Ok(judge) => judge,
-        Err(error) => return Verdict::Untrusted(error.to_string()),
+        Err(error) => return untrusted(error.to_string()),
     };
     let Some((leaf, others)) = chain.split_first() else {
-        return Verdict::Untrusted("no certificate".into());
+        return untrusted("no certificate".into());
     };
-    match judge.verify_server_cert(leaf, others, name, &[], UnixTime::now()) {
-        Ok(_) => Verdict::Trusted,
-        Err(rustls::Error::InvalidCertificate(why)) if unfit(&why).is_some() => {
-            Verdict::Untrusted(unfit(&why).map(ToString::to_string).unwrap_or_default())
-        }
-        Err(error) => Verdict::Untrusted(error.to_string()),
+    let Err(error) = judge.verify_server_cert(leaf, others, name, &[], UnixTime::now()) else {
+        return Verdict::Trusted;
+    };
+    let rustls::Error::InvalidCertificate(certificate) = &error else {
+        return untrusted(error.to_string());
+    };
+    let why = if *certificate == CertificateError::UnknownIssuer {
+        Why::UnknownIssuer
+    } else if *certificate == CertificateError::BadSignature {
+        Why::BadSignature
+    } else {
+        Why::Else
+    };
+    Verdict::Untrusted {
+        why,
+        words: unfit(certificate).map_or_else(|| error.to_string(), ToString::to_string),
     }
 }
 
@@ -131,7 +158,7 @@ pub(super) fn problems<'a>(
     for verdict in verdicts {
         match verdict {
             Verdict::Trusted => return found,
-            Verdict::Untrusted(reason) => reasons.push(reason),
+            Verdict::Untrusted { why, words } => reasons.push((*why, words)),
         }
     }
     let now = SystemTime::now();
@@ -141,11 +168,12 @@ pub(super) fn problems<'a>(
         found.push(Problem::WrongName { asked: name.to_str().into_owned(), names: leaf.names.clone() });
     }
     // The verifier tells its first reason only; that nobody vouches may stand behind it.
-    let unknown = reasons.iter().any(|reason| reason.contains("UnknownIssuer"));
+    let says = |wanted| reasons.iter().any(|(why, _)| *why == wanted);
+    let unknown = says(Why::UnknownIssuer);
     if leaf.weak_signature {
         found.push(Problem::WeakSignature(leaf.signature.clone()));
     }
-    if reasons.iter().any(|reason| reason.contains("BadSignature")) {
+    if says(Why::BadSignature) {
         found.push(Problem::OtherIssuer(last.issuer.clone()));
     } else if facts.len() == 1 && leaf.self_issued {
         found.push(Problem::SelfSigned);
@@ -155,7 +183,7 @@ pub(super) fn problems<'a>(
         found.push(Problem::UnknownIssuer(last.issuer.clone()));
     }
     if found.is_empty() {
-        found.extend(reasons.last().map(|reason| Problem::Other((*reason).clone())));
+        found.extend(reasons.last().map(|(_, words)| Problem::Other((*words).clone())));
     }
     found
 }

@@ -18,10 +18,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rquickjs::context::intrinsic;
-use rquickjs::function::Rest;
+use rquickjs::function::{FromParam, Opt, ParamRequirement, ParamsAccessor};
 use rquickjs::{
-    CatchResultExt as _, CaughtError, Coerced, Context, Ctx, Function, IntoJs as _, Object, Runtime, Value,
-    context::EvalOptions,
+    CatchResultExt as _, CaughtError, Coerced, Context, Ctx, Exception, Function, IntoJs, Object, Runtime,
+    String as Text, Value, context::EvalOptions,
 };
 
 pub use answer::Entry;
@@ -49,6 +49,10 @@ const MAX_LOOKUPS: Duration = Duration::from_secs(5);
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 16 * 1024;
+
+/// The longest text that a helper is given. What leaves the engine is not in [`MAX_MEMORY`]. A name
+/// has 255 bytes; a list to be sorted may well be longer, and this is 200 addresses of version 6.
+const MAX_WORD: usize = 8 * 1024;
 
 /// What a script may learn about the world around it.
 pub trait World {
@@ -151,12 +155,12 @@ impl Engine {
             }
             let kind = answer.type_name();
             let text = answer.into_string().ok_or_else(|| PacError::NoText(kind.to_owned()))?;
-            text.to_string().map_err(|error| PacError::Script(error.to_string()))
+            // A part of it could name another proxy than the whole.
+            match taken(&text, MAX_ANSWER) {
+                Ok(taken) => taken.map_err(PacError::LongAnswer),
+                Err(error) => Err(PacError::Script(error.to_string())),
+            }
         })?;
-        // A part of it could name another proxy than the whole.
-        if text.len() > MAX_ANSWER {
-            return Err(PacError::LongAnswer(text.len()));
-        }
         let answer = answer::entries(&text);
         let routes: Vec<_> = answer.iter().filter_map(|entry| entry.route.clone().ok()).collect();
         if routes.is_empty() {
@@ -243,15 +247,24 @@ impl Budget {
         self.resolve(name).into_iter().find_map(v4)
     }
 
+    /// What browsers say where there is no network: this machine alone.
+    fn own_v4(&self) -> Ipv4Addr {
+        self.world.own_addresses().into_iter().find_map(v4).unwrap_or(Ipv4Addr::LOCALHOST)
+    }
+
     fn blame(&self, error: &CaughtError<'_>) -> PacError {
         if self.spent.get() {
             return PacError::TooSlow;
         }
         PacError::Script(match error {
             CaughtError::Exception(exception) => {
-                let name: Option<String> = exception.as_object().get("name").ok();
-                let message = exception.message().unwrap_or_default();
-                let stack = exception.stack().unwrap_or_default();
+                let of = |name: &str, most| {
+                    let text: Option<Coerced<Text<'_>>> = exception.as_object().get(name).ok()?;
+                    readable(&text?.0, most)
+                };
+                let name = of("name", MAX_WORD).unwrap_or_else(|| "Error".to_owned());
+                let message = of("message", MAX_WORD).unwrap_or_default();
+                let stack = of("stack", MAX_SCRIPT).unwrap_or_default();
                 // The engine has one name for all texts: the lines of the helpers are not the script's.
                 let is_helper = |frame: &&str| IN_JAVASCRIPT.iter().any(|name| frame.contains(name));
                 let line = stack
@@ -259,12 +272,16 @@ impl Budget {
                     .filter(|frame| !is_helper(frame))
                     .find_map(|frame| frame.split_once("eval_script:")?.1.split([':', ')']).next());
                 let place = line.map(|line| format!("line {}: ", line.trim())).unwrap_or_default();
-                format!("{place}{}: {message}", name.as_deref().unwrap_or("Error"))
+                format!("{place}{name}: {message}")
             }
-            CaughtError::Value(value) => match value.clone().get::<Coerced<String>>() {
-                Ok(text) => format!("it threw {:?}", text.0),
-                Err(_) => "it threw something".to_owned(),
-            },
+            CaughtError::Value(value) => {
+                let text = value
+                    .clone()
+                    .get::<Coerced<Text<'_>>>()
+                    .ok()
+                    .and_then(|text| readable(&text.0, MAX_WORD));
+                text.map_or_else(|| "it threw something".to_owned(), |text| format!("it threw {text:?}"))
+            }
             CaughtError::Error(error) => error.to_string(),
         })
     }
@@ -277,14 +294,8 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// A helper that looks at its arguments alone.
-type OfWords = fn(&Words) -> bool;
-
-/// One that compares them with a moment.
+/// A helper that compares its arguments with a moment.
 type OfTime = fn(&[&str], &times::Moment) -> bool;
-
-/// One that may ask for names.
-type OfNames<T> = fn(&Budget, &Words) -> T;
 
 /// How the helpers that are written in JavaScript stand in a stack.
 const IN_JAVASCRIPT: [&str; 3] = ["at shExpMatch (", "at convert_addr (", "at isInNet ("];
@@ -292,20 +303,18 @@ const IN_JAVASCRIPT: [&str; 3] = ["at shExpMatch (", "at convert_addr (", "at is
 /// The functions of the Netscape proxy auto-config format, and Microsoft's for IPv6 (`…Ex`).
 fn define<'js>(ctx: &Ctx<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
     let globals = ctx.globals();
-    let plain: [(&str, OfWords); 3] = [
-        ("isPlainHostName", |w| hosts::is_plain(w.at(0))),
-        ("dnsDomainIs", |w| hosts::is_in_domain(w.at(0), w.at(1))),
-        ("localHostOrDomainIs", |w| hosts::is_local_or(w.at(0), w.at(1))),
-    ];
-    for (name, function) in plain {
-        globals.set(name, Function::new(ctx.clone(), move |args: Args| function(&Words::of(args)))?)?;
-    }
+    let plain = |w: Words<1>| hosts::is_plain(w.at(0));
+    globals.set("isPlainHostName", Function::new(ctx.clone(), plain)?)?;
+    let in_domain = |w: Words<2>| hosts::is_in_domain(w.at(0), w.at(1));
+    globals.set("dnsDomainIs", Function::new(ctx.clone(), in_domain)?)?;
+    let local_or = |w: Words<2>| hosts::is_local_or(w.at(0), w.at(1));
+    globals.set("localHostOrDomainIs", Function::new(ctx.clone(), local_or)?)?;
     let times: [(&str, OfTime); 3] =
         [("weekdayRange", times::weekday), ("dateRange", times::date), ("timeRange", times::time)];
     for (name, function) in times {
         let budget = budget.clone();
-        let call = move |ctx: Ctx<'_>, args: Args| -> rquickjs::Result<bool> {
-            let words = Words::of(args);
+        // From and to have three parts each, and the zone is the last.
+        let call = move |ctx: Ctx<'_>, words: Words<7>| -> rquickjs::Result<bool> {
             let (words, in_utc) = times::split_zone(&words.0);
             let now = budget.world.unix_time();
             // The engine knows the zone's rules.
@@ -315,11 +324,18 @@ fn define<'js>(ctx: &Ctx<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
         };
         globals.set(name, Function::new(ctx.clone(), call)?)?;
     }
-    let number = |args: Args| hosts::levels(Words::of(args).at(0));
-    globals.set("dnsDomainLevels", Function::new(ctx.clone(), number)?)?;
-    let alert = |args: Args| tracing::debug!("the PAC script says {:?}", Words::of(args).at(0));
+    globals.set("dnsDomainLevels", Function::new(ctx.clone(), |w: Words<1>| hosts::levels(w.at(0)))?)?;
+    let alert = |text: Opt<Coerced<Text<'js>>>| -> rquickjs::Result<()> {
+        // No script fails for what it tells.
+        match text.0.map(|text| taken(&text.0, MAX_WORD)).transpose()? {
+            Some(Err(length)) => tracing::debug!("the PAC script says {length} bytes"),
+            Some(Ok(text)) => tracing::debug!("the PAC script says {text:?}"),
+            None => tracing::debug!("the PAC script says \"\""),
+        }
+        Ok(())
+    };
     globals.set("alert", Function::new(ctx.clone(), alert)?)?;
-    let sorted = |ctx: Ctx<'js>, args: Args| match hosts::sorted(Words::of(args).at(0)) {
+    let sorted = |ctx: Ctx<'js>, w: Words<1>| match hosts::sorted(w.at(0)) {
         Some(list) => list.into_js(&ctx),
         None => Ok(Value::new_bool(ctx, false)),
     };
@@ -329,54 +345,82 @@ fn define<'js>(ctx: &Ctx<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
 }
 
 fn define_lookups<'js>(ctx: &Ctx<'js>, globals: &Object<'js>, budget: &Rc<Budget>) -> rquickjs::Result<()> {
-    let tests: [(&str, OfNames<bool>); 3] = [
-        ("isResolvable", |b, w| b.resolve_v4(w.at(0)).is_some()),
-        ("isResolvableEx", |b, w| !b.resolve(w.at(0)).is_empty()),
-        ("isInNetEx", |b, w| hosts::is_in_prefix(&b.resolve(w.at(0)), w.at(1))),
-    ];
-    for (name, function) in tests {
-        let budget = budget.clone();
-        globals
-            .set(name, Function::new(ctx.clone(), move |args: Args| function(&budget, &Words::of(args)))?)?;
+    let set = |name, function: rquickjs::Result<Function<'js>>| globals.set(name, function?);
+    set("isResolvable", asking::<1, _>(ctx, budget, |b, w| b.resolve_v4(w.at(0)).is_some()))?;
+    set("isResolvableEx", asking::<1, _>(ctx, budget, |b, w| !b.resolve(w.at(0)).is_empty()))?;
+    set("isInNetEx", asking::<2, _>(ctx, budget, |b, w| hosts::is_in_prefix(&b.resolve(w.at(0)), w.at(1))))?;
+    set("dnsResolve", asking::<1, _>(ctx, budget, |b, w| Resolved(b.resolve_v4(w.at(0)))))?;
+    set("dnsResolveEx", asking::<1, _>(ctx, budget, |b, w| list(&b.resolve(w.at(0)))))?;
+    set("myIpAddress", asking::<0, _>(ctx, budget, |b, _| b.own_v4().to_string()))?;
+    set("myIpAddressEx", asking::<0, _>(ctx, budget, |b, _| list(&b.world.own_addresses())))
+}
+
+/// A helper that may ask for names.
+fn asking<'js, const MOST: usize, T: IntoJs<'js> + 'js>(
+    ctx: &Ctx<'js>,
+    budget: &Rc<Budget>,
+    function: fn(&Budget, &Words<MOST>) -> T,
+) -> rquickjs::Result<Function<'js>> {
+    let budget = budget.clone();
+    Function::new(ctx.clone(), move |words: Words<MOST>| function(&budget, &words))
+}
+
+/// One address, or JavaScript's `null`.
+struct Resolved(Option<Ipv4Addr>);
+
+impl<'js> IntoJs<'js> for Resolved {
+    fn into_js(self, ctx: &Ctx<'js>) -> rquickjs::Result<Value<'js>> {
+        match self.0 {
+            Some(address) => address.to_string().into_js(ctx),
+            None => Ok(Value::new_null(ctx.clone())),
+        }
     }
-    let texts: [(&str, OfNames<Option<String>>); 4] = [
-        ("dnsResolve", |b, w| b.resolve_v4(w.at(0)).map(|address| address.to_string())),
-        ("dnsResolveEx", |b, w| Some(list(&b.resolve(w.at(0))))),
-        // What browsers say where there is no network.
-        ("myIpAddress", |b, _| {
-            let own = b.world.own_addresses().into_iter().find_map(v4);
-            Some(own.unwrap_or(Ipv4Addr::LOCALHOST).to_string())
-        }),
-        ("myIpAddressEx", |b, _| Some(list(&b.world.own_addresses()))),
-    ];
-    for (name, function) in texts {
-        let budget = budget.clone();
-        let call = move |ctx: Ctx<'js>, args: Args| match function(&budget, &Words::of(args)) {
-            Some(text) => text.into_js(&ctx),
-            None => Ok(Value::new_null(ctx)),
-        };
-        globals.set(name, Function::new(ctx.clone(), call)?)?;
-    }
-    Ok(())
 }
 
 fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(";")
 }
 
-type Args = Rest<Coerced<String>>;
+/// The first arguments of a helper, as texts. The others are not looked at.
+struct Words<const MOST: usize>(Vec<String>);
 
-/// What a helper was called with, as texts.
-struct Words(Vec<String>);
-
-impl Words {
-    fn of(args: Args) -> Self {
-        Self(args.0.into_iter().map(|word| word.0).collect())
-    }
-
+impl<const MOST: usize> Words<MOST> {
     fn at(&self, place: usize) -> &str {
         self.0.get(place).map_or("", String::as_str)
     }
+}
+
+impl<'js, const MOST: usize> FromParam<'js> for Words<MOST> {
+    fn param_requirement() -> ParamRequirement {
+        ParamRequirement::any()
+    }
+
+    fn from_param<'a>(params: &mut ParamsAccessor<'a, 'js>) -> rquickjs::Result<Self> {
+        let count = MOST.min(params.len());
+        let word = |_| {
+            let Coerced(text) = params.arg().get::<Coerced<Text<'js>>>()?;
+            taken(&text, MAX_WORD)?.map_err(|length| {
+                let why = format!("a text of {length} bytes, and helpers take no more than {MAX_WORD}");
+                Exception::throw_range(params.ctx(), &why)
+            })
+        };
+        (0..count).map(word).collect::<rquickjs::Result<_>>().map(Self)
+    }
+}
+
+/// What is told of an error's text.
+fn readable(text: &Text<'_>, most: usize) -> Option<String> {
+    Some(match taken(text, most).ok()? {
+        Ok(text) => text,
+        Err(length) => format!("({length} bytes)"),
+    })
+}
+
+/// A text for outside of the engine, or its length where that is more than `most`: it is measured
+/// where the engine counts what it takes.
+fn taken(text: &Text<'_>, most: usize) -> rquickjs::Result<Result<String, usize>> {
+    let length = text.clone().to_cstring()?.len();
+    if length > most { Ok(Err(length)) } else { text.to_string().map(Ok) }
 }
 
 #[cfg(test)]

@@ -153,6 +153,40 @@ fn addresses_are_read_as_loosely_as_in_browsers() {
 }
 
 #[test]
+fn a_helper_takes_no_more_than_it_looks_at() {
+    let odd = "{ toString: function () { throw 1; } }";
+    for (expression, expected) in [
+        (format!("isPlainHostName('a', {odd})"), "true"),
+        (format!("dnsDomainIs('a.b', '.b', {odd})"), "true"),
+        (format!("myIpAddress({odd})"), "192.0.2.9"),
+        (format!("dateRange(1, 'NOV', 2026, 25, 'NOV', 2026, 'GMT', {odd})"), "true"),
+        (format!("isPlainHostName('a'.repeat({MAX_WORD}))"), "true"),
+        (format!("alert('a'.repeat({MAX_WORD} + 1))"), "undefined"),
+    ] {
+        assert_eq!(value(&expression), expected, "{expression}");
+    }
+    for call in ["isPlainHostName(s)", "dnsDomainIs('a', s)", "timeRange(1, 2, s)", "dnsResolve(s)"] {
+        let script = format!(
+            "function FindProxyForURL() {{\n var s = 'a'.repeat({MAX_WORD} + 1);\n return {call}; }}"
+        );
+        let error = answer(&script, "host:1");
+        let told = "line 3: RangeError: a text of 8193 bytes, and helpers take no more than 8192";
+        assert_eq!(error, Err(PacError::Script(told.into())), "{call}");
+    }
+}
+
+#[test]
+fn no_error_is_longer_than_what_is_told_of_it() {
+    for (thrown, told) in [
+        ("'a'.repeat(1e6)", "it threw \"(1000000 bytes)\""),
+        ("new Error('a'.repeat(1e6))", "line 1: Error: (1000000 bytes)"),
+    ] {
+        let error = answer(&format!("function FindProxyForURL() {{ throw {thrown}; }}"), "host:1");
+        assert_eq!(error, Err(PacError::Script(told.into())), "{thrown}");
+    }
+}
+
+#[test]
 fn an_answer_is_read_whole_or_not_at_all() {
     let script = |padding: usize| {
         format!("function FindProxyForURL() {{ return ';'.repeat({padding}) + 'PROXY a:8080'; }}")

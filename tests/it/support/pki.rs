@@ -30,6 +30,8 @@ pub(crate) enum Leaf {
     Good,
     /// As `Good`, for another name.
     WrongName,
+    /// As `WrongName`, and its names are words of the verifier.
+    Misleading,
     /// As `Good`, but its time is over.
     Expired,
     /// As `Good`, but its time has not begun.
@@ -131,6 +133,7 @@ impl Pki {
     fn chain(&self, leaf: Leaf, key: &KeyPair) -> Vec<Certificate> {
         let name = match leaf {
             Leaf::WrongName => "elsewhere.test",
+            Leaf::Misleading => "BadSignature.UnknownIssuer.test",
             Leaf::Good
             | Leaf::Expired
             | Leaf::NotYetValid
@@ -140,7 +143,7 @@ impl Pki {
             | Leaf::SomeYears => "localhost",
         };
         let mut names = vec![name.to_owned()];
-        if !matches!(leaf, Leaf::WrongName) {
+        if !matches!(leaf, Leaf::WrongName | Leaf::Misleading) {
             names.push("127.0.0.1".to_owned());
         }
         let mut params = CertificateParams::new(names).unwrap();
@@ -152,6 +155,7 @@ impl Pki {
             Leaf::SomeYears => 1972 + (UNIX_EPOCH.elapsed().unwrap().as_secs() / (365 * 86_400)) as i32,
             Leaf::Good
             | Leaf::WrongName
+            | Leaf::Misleading
             | Leaf::NotYetValid
             | Leaf::SelfSigned
             | Leaf::OwnAuthority
@@ -168,6 +172,7 @@ impl Pki {
             }
             Leaf::Good
             | Leaf::WrongName
+            | Leaf::Misleading
             | Leaf::Expired
             | Leaf::NotYetValid
             | Leaf::Hostile

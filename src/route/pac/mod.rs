@@ -172,7 +172,8 @@ impl Engine {
     }
 }
 
-/// What the language has and such scripts use; nothing that waits, and no host objects.
+/// What the language has and such scripts use; no host objects. Promises are there because an async
+/// function that is called without them breaks the engine; nothing ever waits for one.
 type Globals = (
     intrinsic::Date,
     intrinsic::Eval,
@@ -180,6 +181,7 @@ type Globals = (
     intrinsic::RegExp,
     intrinsic::Json,
     intrinsic::MapSet,
+    intrinsic::Promise,
 );
 
 /// Not in strict mode: scripts have variables that are declared nowhere.

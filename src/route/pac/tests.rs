@@ -101,6 +101,27 @@ fn every_helper_is_there() {
 }
 
 #[test]
+fn what_is_async_is_called_and_nothing_waits_for_it() {
+    for called in [
+        "async function f() { await 1; while (true) {} }",
+        "async function f() { await new Promise(function () {}); }",
+        "async function f() { throw 1; }",
+        "async function* f() { yield 1; }",
+        "var f = async () => { await f(); };",
+        "function f() { Promise.resolve(1).then(function () { while (true) {} }); }",
+    ] {
+        for (outside, inside) in [("f();", ""), ("", "f();")] {
+            let script = format!(
+                "{called} {outside} function FindProxyForURL(u, h) {{ {inside} return 'PROXY p:8'; }}"
+            );
+            assert_eq!(answer(&script, "host:1").as_deref(), Ok("PROXY p:8"), "{script}");
+        }
+    }
+    let error = answer("async function FindProxyForURL(u, h) { return 'PROXY p:8'; }", "host:1");
+    assert!(matches!(&error, Err(PacError::NoText(_))), "{error:?}");
+}
+
+#[test]
 fn the_language_is_that_of_browsers_and_not_its_strict_mode() {
     let script = include_str!("../../../tests/fixtures/pac/sloppy.pac");
     assert_eq!(answer(script, "inside.example:22").as_deref(), Ok("PROXY inside:8"));

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -24,8 +24,21 @@ pub(super) struct Crew {
 struct Hand {
     runtime: Handle,
     sessions: Arc<AtomicUsize>,
-    /// Dropped to end the thread; the caller's own has none.
-    _alive: Option<oneshot::Sender<()>>,
+    /// The thread, and what is dropped to end it; the caller's own has none.
+    thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// Sessions that still run are dropped by their threads, and have a say in how their sockets are
+/// closed: a process that ended sooner would leave that to chance.
+impl Drop for Crew {
+    fn drop(&mut self) {
+        let ending = self.hands.iter_mut().filter_map(|hand| hand.thread.take());
+        let threads: Vec<_> = ending.map(|(_alive, thread)| thread).collect();
+        for thread in threads {
+            // One that panicked has said so.
+            let _panicked = thread.join();
+        }
+    }
 }
 
 impl Crew {
@@ -36,20 +49,17 @@ impl Crew {
     /// The system gives no more threads or descriptors.
     pub(super) fn new() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let mut hands = vec![Hand { runtime: Handle::current(), sessions: Arc::default(), _alive: None }];
+        let mut hands = vec![Hand { runtime: Handle::current(), sessions: Arc::default(), thread: None }];
         for core in 1..cores {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (alive, mut ended) = oneshot::channel();
-            hands.push(Hand {
-                runtime: runtime.handle().clone(),
-                sessions: Arc::default(),
-                _alive: Some(alive),
-            });
-            thread::Builder::new().name(format!("wimble-{core}")).spawn(move || {
+            let handle = runtime.handle().clone();
+            let thread = thread::Builder::new().name(format!("wimble-{core}")).spawn(move || {
                 let _dropped = runtime.block_on(&mut ended);
                 // A resolver that hangs must not hold up the end.
                 runtime.shutdown_background();
             })?;
+            hands.push(Hand { runtime: handle, sessions: Arc::default(), thread: Some((alive, thread)) });
         }
         Ok(Self { hands, next: 0 })
     }

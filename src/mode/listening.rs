@@ -188,6 +188,10 @@ pub(super) async fn serve(
         () = tokio::time::sleep(bounds.grace) => tracing::debug!("the time of grace is over"),
         () = stop.wait() => {}
     }
+    let cut_off = most - slots.available_permits().min(most);
+    if cut_off > 0 {
+        tracing::info!("{cut_off} connections are cut off");
+    }
     Ok(())
 }
 

@@ -13,6 +13,10 @@ use crate::proto::{Handshake, HandshakeError, Step};
 /// One read: a head fits nearly always, and no more than a page of memory is touched for it.
 const READ: usize = 4 * 1024;
 
+/// How long content that nobody wants may stand still, before the request goes over another
+/// connection (Q24).
+const STALLED: Duration = Duration::from_secs(2);
+
 /// Why a conversation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
@@ -78,9 +82,17 @@ pub async fn drive(handshake: &mut Handshake, stream: &mut impl Wire) -> Result<
             }
             Step::Receive => {
                 buffer.clear();
-                match stream.take(handshake, &mut buffer).await {
+                let discards = handshake.discards();
+                let take = stream.take(handshake, &mut buffer);
+                let taken = match discards {
+                    true => tokio::time::timeout(STALLED, take).await.unwrap_or(Ok(0)),
+                    false => take.await,
+                };
+                match taken {
                     Ok(0) => handshake.receive_eof(),
                     Ok(_) => handshake.receive(&buffer),
+                    // In TLS, an end without close_notify: it cuts an answer off like any other.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => handshake.receive_eof(),
                     Err(error) => {
                         broken = Some(error);
                         handshake.receive_eof();

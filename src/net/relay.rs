@@ -80,6 +80,7 @@ pub fn relay(
     let mut outbound = Direction::new(early.outbound, splices);
     let mut ending = Ending::new(patience, Instant::now());
     async move {
+        let mut whole = Whole { streams: [&client, &tunnel], is_over: false };
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
         // The tunnel takes no more; what it still has for the client is carried first.
         let mut refused: Option<io::Error> = None;
@@ -223,6 +224,7 @@ pub fn relay(
             }
         })
         .await;
+        whole.is_over = true;
         outcome.inspect_err(|error| {
             // Behind the end of a channel nobody has sent a reset: the client may not have read all yet,
             // and a reset of ours would take it away. A socket's end is broken by a reset alone.
@@ -236,6 +238,21 @@ pub fn relay(
             return Err(RelayError::Tunnel(error));
         }
         Ok(Carried { inbound: inbound.carried, outbound: outbound.carried })
+    }
+}
+
+/// What is dropped before its time (a service ends) is cut off: neither side shall take what it got
+/// for the whole.
+struct Whole<'a> {
+    streams: [&'a Stream; 2],
+    is_over: bool,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.streams.iter().for_each(|stream| stream.reset_on_close());
+        }
     }
 }
 

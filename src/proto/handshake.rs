@@ -164,6 +164,11 @@ impl Handshake {
         }
     }
 
+    /// Whether what comes next is content that nobody wants.
+    pub fn discards(&self) -> bool {
+        matches!(self.state, State::DiscardContent(_))
+    }
+
     /// Takes the end of the connection, orderly or by reset.
     pub fn receive_eof(&mut self) {
         self.eof = true;

@@ -359,6 +359,26 @@ fn the_grace_is_limited() {
 }
 
 #[test]
+fn what_is_cut_off_at_the_end_of_the_grace_is_reset_on_both_sides() {
+    // As many as find their way to each thread.
+    const CLIENTS: usize = 8;
+    let (handed, tunnels) = mpsc::channel();
+    let proxy = Origin::serving(move |stream| {
+        let mut conn = Conn::new(stream);
+        conn.open("host:22");
+        handed.send(conn).unwrap();
+    });
+    let mut cmd = forward(&proxy.url(), &["-v", "--grace", "100ms", "0:host:22"]);
+    let (mut running, port) = listening(&mut cmd);
+    let mut both: Vec<_> =
+        (0..CLIENTS).map(|_| [Conn::to(port), tunnels.recv_timeout(LIMIT).unwrap()]).collect();
+    running.signal(SIGTERM);
+    assert_eq!(running.wait(LIMIT), Some(0), "{}", running.stderr());
+    both.iter_mut().flatten().for_each(Conn::expect_reset);
+    assert!(running.stderr().contains("8 connections are cut off"), "{}", running.stderr());
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let proxy = Origin::echoing_proxy();
     let (mut running, port) = listening(&mut forward(&proxy.url(), &["--grace", "5m", "0:host:22"]));

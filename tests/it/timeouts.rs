@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
-use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy};
-use crate::support::{Finished, LIMIT, connect_as, connect_via, finish, wimble};
+use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, basic, turn};
+use crate::support::{Finished, LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish, wimble};
 
 /// A listener whose queue is full: whoever connects gets no answer at all.
 struct Blackhole {
@@ -119,6 +119,16 @@ fn a_407_whose_content_never_ends_is_waited_for_where_there_is_an_answer_to_give
     };
     let proxy = ScriptedProxy::start(never_ends);
     times_out(connect_as(&proxy, "host:22").args(["--proxy-timeout", "300ms"]), SHORT);
+    proxy.done();
+    // But not for ever: the answer goes over another connection.
+    let proxy = ScriptedProxy::in_turn(vec![
+        turn(never_ends),
+        turn(|conn| {
+            assert_eq!(authorization(&conn.open("host:22")), [basic(NAME_AND_PASSWORD)]);
+            conn.send("hello");
+        }),
+    ]);
+    assert_eq!(finish(&mut connect_as(&proxy, "host:22"), b"", LIMIT).exits(0).text(), "hello");
     proxy.done();
     // Without one the 407 is the last word.
     let proxy = ScriptedProxy::start(never_ends);

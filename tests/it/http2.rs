@@ -41,7 +41,9 @@ fn r44_r45_the_request_is_method_and_authority_and_nothing_of_a_connection() {
         assert_eq!(asked.request.method, "CONNECT");
         let uri = &asked.request.uri;
         assert_eq!((uri.scheme(), uri.authority().unwrap().as_str(), uri.path()), (None, "host:22", ""));
-        for field in ["connection", "proxy-connection", "upgrade", "transfer-encoding", "host", "te"] {
+        for field in
+            ["connection", "proxy-connection", "keep-alive", "upgrade", "transfer-encoding", "host", "te"]
+        {
             assert_eq!(asked.field(field), None, "{field}");
         }
         assert_eq!(asked.field("x-token"), Some("blue"));
@@ -49,7 +51,14 @@ fn r44_r45_the_request_is_method_and_authority_and_nothing_of_a_connection() {
         asked.open().end();
     });
     let mut cmd = connect(&proxy);
-    for header in ["Proxy-Connection: keep-alive", "Connection: x", "Upgrade: y", "TE: z", "X-Token: blue"] {
+    for header in [
+        "Proxy-Connection: keep-alive",
+        "Connection: x",
+        "Keep-Alive: timeout=5",
+        "Upgrade: y",
+        "TE: z",
+        "X-Token: blue",
+    ] {
         cmd.args(["--proxy-header", header]);
     }
     finish(&mut cmd, b"", LIMIT).exits(0);
@@ -399,7 +408,7 @@ fn falls_back(first: fn(Asked), second: fn(&str)) {
 
 #[cfg(feature = "ntlm")]
 #[test]
-fn r30_a_scheme_that_is_bound_to_a_connection_goes_on_over_http_1_1() {
+fn q30_a_scheme_that_is_bound_to_a_connection_goes_on_over_http_1_1() {
     falls_back(
         |asked| asked.refuse(407, &[("proxy-authenticate", "NTLM")], ""),
         // And what an HTTP/1.1 proxy answers to the first message may be a 200 at once (Q31).

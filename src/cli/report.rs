@@ -592,10 +592,12 @@ fn nonsense(error: &HandshakeError) -> (String, Detail) {
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    match text.split_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => text.to_owned(),
-    }
+    without_number(text).to_owned()
+}
+
+/// The same for one that is words by now.
+pub(super) fn without_number(text: &str) -> &str {
+    text.split_once(" (os error ").map_or(text, |(words, _)| words)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::failure::{passed_over, problem};
+use crate::cli::report::without_number;
 use crate::mode::check::{
     CertificateFacts, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
@@ -106,12 +107,13 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
 
 fn tcp(stage: &StageReport, lines: &mut Vec<Line>) {
     for (address, why) in &stage.losers {
-        let why = why.as_deref().unwrap_or("had not answered by then");
+        let why = why.as_deref().map_or("had not answered by then", without_number);
         lines.push(("lost", format!("{address}: {why}")));
     }
     if let Some(info) = stage.tcp {
         let again = match info.retransmits {
             0 => String::new(),
+            1 => ", sent again once".into(),
             times => format!(", sent again {times} times"),
         };
         // The kernel counts microseconds, and on a short way that is what there is.

@@ -153,6 +153,9 @@ fn words(exchange: &Exchange, before: Option<&Exchange>) -> String {
     if let Some(scheme) = &exchange.scheme {
         let offered = before.map(|before| before.offered.as_slice()).unwrap_or_default();
         words.push_str(&match offered.len() {
+            _ if before.is_some_and(|before| before.stale) => {
+                format!("with {scheme} again, as its nonce was stale: ")
+            }
             0 => format!("with {scheme}, which was sent unasked: "),
             1 => format!("with {scheme}, which was asked for: "),
             _ => format!("with {scheme}, the strongest offered that there is an answer to: "),

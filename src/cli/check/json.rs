@@ -150,6 +150,7 @@ fn exchange(exchange: &Exchange) -> Value {
         "http_status": exchange.status.code(),
         "reason": exchange.reason,
         "offered": exchange.offered,
+        "stale": exchange.stale,
         "fields": exchange.explanations.iter().map(field).collect::<Vec<_>>(),
     })
 }

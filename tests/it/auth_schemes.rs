@@ -62,7 +62,7 @@ fn digest(algorithm: &str, nonce: &str, more: &str) -> String {
 }
 
 #[test]
-fn q32_r28_to_r34_every_algorithm_of_digest_proves_the_password() {
+fn q32_r28_r29_r31_r32_r33_r34_every_algorithm_of_digest_proves_the_password() {
     for algorithm in ["MD5", "SHA-256", "SHA-512-256", "MD5-sess", "SHA-256-sess", "SHA-512-256-sess"] {
         let proxy = ScriptedProxy::start(move |conn| {
             conn.expect_connect("host:22");

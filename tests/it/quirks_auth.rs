@@ -256,7 +256,7 @@ fn q46_a_407_inside_the_tunnel_is_the_targets_and_gets_no_credentials() {
 }
 
 #[test]
-fn q47_a_proxy_that_closes_after_each_refusal_costs_one_connection_more() {
+fn q47_r23_a_proxy_that_closes_after_each_refusal_costs_one_connection_more() {
     let closing =
         "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\nConnection: close\r\n\r\nbye";
     let proxy = ScriptedProxy::in_turn(vec![

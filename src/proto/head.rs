@@ -204,7 +204,7 @@ fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
     if line.trim_ascii().is_empty() {
         return Err(not_http(line)); // httparse would pass over it
     }
-    match config().parse_response(&mut httparse::Response::new(&mut none), &with_spaces(line)) {
+    match config().parse_response(&mut httparse::Response::new(&mut none), &readable(line)) {
         // Only the line was given: anything but a fault in it is for the whole head to judge.
         Ok(_) | Err(httparse::Error::TooManyHeaders) => Ok(()),
         Err(_) => Err(not_http(line)),
@@ -216,7 +216,7 @@ fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
         return Err(HeadError::TooManyFields);
     }
     let status_line = head.iter().position(|b| *b == b'\n').map_or(head.len(), |feed| feed + 1);
-    let mut readable = with_spaces(&head[..status_line]);
+    let mut readable = readable(&head[..status_line]);
     readable.extend_from_slice(&head[status_line..]);
     let mut slots = vec![httparse::EMPTY_HEADER; lines];
     let mut response = httparse::Response::new(&mut slots);
@@ -244,10 +244,17 @@ fn config() -> httparse::ParserConfig {
     config
 }
 
-/// RFC 9112 §4 lets a recipient take any white space between the parts of a status line (Q6:
-/// proxytunnel #86 met TABs); httparse takes spaces.
-fn with_spaces(status_line: &[u8]) -> Vec<u8> {
-    status_line.iter().map(|b| if *b == b'\t' { b' ' } else { *b }).collect()
+/// A status line as httparse takes it, which wants spaces, and 1.0 or 1.1.
+///
+/// RFC 9112 §4 lets a recipient take TAB, VT and FF between the parts too (Q6: proxytunnel #86 met
+/// TABs). RFC 9110 §2.5: a minor version that is not known is processed as the highest that is.
+fn readable(status_line: &[u8]) -> Vec<u8> {
+    let is_space = |b| matches!(b, b'\t' | b'\x0b' | b'\x0c');
+    let mut line: Vec<u8> = status_line.iter().map(|b| if is_space(*b) { b' ' } else { *b }).collect();
+    if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', ..] = &mut line[..] {
+        *minor = b'1';
+    }
+    line
 }
 
 /// RFC 9112 §5.2: an obs-fold is replaced by spaces before the value is used.
@@ -317,6 +324,15 @@ mod tests {
     fn q06_white_space_in_the_status_line_may_be_any() {
         assert_eq!(head(b"HTTP/1.1\t200\tOK\r\n\r\n").status.code(), 200);
         assert_eq!(head(b"HTTP/1.1   407   no\r\n\r\n").status.code(), 407);
+        assert_eq!(head(b"HTTP/1.1\x0b200\x0cOK\r\n\r\n").status.code(), 200);
+        assert_eq!(quoted(b"HTTP/1.1\x1f200 OK\r\n\r\n"), "HTTP/1.1\x1f200 OK");
+    }
+
+    #[test]
+    fn a_higher_minor_version_is_processed_as_1_1() {
+        let newer = head(b"HTTP/1.2 204 OK\r\nA: b\r\n\r\n");
+        assert_eq!((newer.status.code(), newer.http_1_0, newer.fields.len()), (204, false, 1));
+        assert_eq!(quoted(b"HTTP/1.20 200 OK\r\n\r\n"), "HTTP/1.20 200 OK");
     }
 
     #[test]

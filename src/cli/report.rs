@@ -596,10 +596,14 @@ fn nonsense(error: &HandshakeError) -> (String, Detail) {
             };
             (format!("not an HTTP answer: {shown:?}"), detail)
         }
+        HandshakeError::Head(error @ HeadError::Field(line)) => {
+            let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            (format!("{error}: {shown:?}"), Detail::BadHttp)
+        }
         HandshakeError::Head(HeadError::TlsRecord) => {
             ("a TLS record instead of an HTTP answer".into(), Detail::TlsPort)
         }
-        HandshakeError::Head(error @ (HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields)) => {
+        HandshakeError::Head(error @ (HeadError::TooLarge | HeadError::TooManyLines)) => {
             (error.to_string(), Detail::BadHttp)
         }
         HandshakeError::Exchange(error @ ExchangeError::SwitchingProtocols) => {

@@ -256,7 +256,8 @@ impl Handshake {
     fn masked(&self, error: HeadError) -> HeadError {
         match error {
             HeadError::StatusLine(line) => HeadError::StatusLine(self.exchange.mask(&line).into()),
-            HeadError::TlsRecord | HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields => error,
+            HeadError::Field(line) => HeadError::Field(self.exchange.mask(&line).into()),
+            HeadError::TlsRecord | HeadError::TooLarge | HeadError::TooManyLines => error,
         }
     }
 

@@ -111,15 +111,16 @@ pub enum HeadError {
     /// A TLS record where a head should be (Q36): the port speaks TLS.
     #[error("a TLS record instead of HTTP")]
     TlsRecord,
-    /// A field line that is malformed, has a bare CR or a NUL (RFC 9112 §2.2, RFC 9110 §5.5).
+    /// A field line that has a bare CR or a NUL (RFC 9112 §2.2, RFC 9110 §5.5); it is quoted, cut at
+    /// [`MAX_QUOTE`] bytes.
     #[error("a malformed field")]
-    Field,
+    Field(Bytes),
     /// No end within [`MAX_HEAD`] bytes.
     #[error("more than {MAX_HEAD} bytes of response head")]
     TooLarge,
-    /// More than [`MAX_FIELDS`] fields.
-    #[error("more than {MAX_FIELDS} response fields")]
-    TooManyFields,
+    /// More than [`MAX_FIELDS`] lines behind the first: as many fields, or folded ones.
+    #[error("more than {MAX_FIELDS} lines of response fields")]
+    TooManyLines,
 }
 
 /// Finds where a head ends, looking at each byte once however it arrives.
@@ -194,9 +195,21 @@ pub(super) fn decode(buffer: &[u8], scan: &mut Scan) -> Result<Option<(ResponseH
 
 /// The error that quotes what stands where a status line should.
 pub(super) fn not_http(buffer: &[u8]) -> HeadError {
-    let line = buffer.split(|b| *b == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    HeadError::StatusLine(Bytes::copy_from_slice(&line[..line.len().min(MAX_QUOTE)]))
+    HeadError::StatusLine(quote(lines(buffer).next().unwrap_or_default()))
+}
+
+/// The error that quotes the line at which httparse stopped: the first that has a bare CR or a NUL.
+fn malformed(head: &[u8]) -> HeadError {
+    let is_malformed = |line: &&[u8]| line.iter().any(|b| matches!(b, b'\r' | 0));
+    HeadError::Field(quote(lines(head).find(is_malformed).unwrap_or_default()))
+}
+
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+fn quote(line: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&line[..line.len().min(MAX_QUOTE)])
 }
 
 fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
@@ -213,7 +226,7 @@ fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
 
 fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
     if lines > MAX_FIELDS + 1 {
-        return Err(HeadError::TooManyFields);
+        return Err(HeadError::TooManyLines);
     }
     let status_line = head.iter().position(|b| *b == b'\n').map_or(head.len(), |feed| feed + 1);
     let mut readable = readable(&head[..status_line]);
@@ -222,11 +235,12 @@ fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
     let mut response = httparse::Response::new(&mut slots);
     match config().parse_response(&mut response, &readable) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) | Err(_) => return Err(HeadError::Field),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(malformed(head)),
     }
     let (Some(version), Some(code)) = (response.version, response.code) else {
-        return Err(HeadError::Field);
+        return Err(malformed(head));
     };
+    log_passed_over(&head[status_line..], response.headers.len());
     Ok(ResponseHead {
         http_1_0: version == 0,
         status: Status(code),
@@ -235,12 +249,26 @@ fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
     })
 }
 
+/// How many lines were no fields, for `-v`. They may repeat a secret, and are not shown.
+fn log_passed_over(fields: &[u8], read: usize) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let begins = |line: &&[u8]| !matches!(line.first(), None | Some(b' ' | b'\t'));
+        let lines = lines(fields).filter(begins).count();
+        if lines > read {
+            tracing::debug!("lines of the answer that are no fields, and are passed over: {}", lines - read);
+        }
+    }
+}
+
 fn config() -> httparse::ParserConfig {
     let mut config = httparse::ParserConfig::default();
     config
         .allow_multiple_spaces_in_response_status_delimiters(true)
         .allow_spaces_after_header_name_in_responses(true)
-        .allow_obsolete_multiline_headers_in_responses(true);
+        .allow_obsolete_multiline_headers_in_responses(true)
+        // A line that is no field, or has other control characters, is passed over, as curl does: what
+        // a tunnel needs to know does not stand in it. Bare CR and NUL stay errors (Q41).
+        .ignore_invalid_headers_in_responses(true);
     config
 }
 
@@ -344,9 +372,34 @@ mod tests {
     fn q41_r12_obs_fold_is_unfolded_and_bare_cr_and_nul_are_refused() {
         let folded = head(b"HTTP/1.1 407 no\r\nProxy-Authenticate: Basic\r\n realm=\"x\"\r\n\r\n");
         assert_eq!(folded.values("proxy-authenticate").next(), Some("Basic   realm=\"x\""));
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n"), Err(HeadError::Field));
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"), Err(HeadError::Field));
+        for line in ["A: b\rc", "A: b\0c", "A\0: b", "A\rB: c", "\rA: b", "a line\0", "A: b\r\r"] {
+            for ahead in ["", "X: y\r\n", "no field\r\n"] {
+                let head = format!("HTTP/1.1 200 OK\r\n{ahead}{line}\r\nB: c\r\n\r\n");
+                let quote = Bytes::copy_from_slice(line.as_bytes());
+                assert_eq!(read(head.as_bytes()), Err(HeadError::Field(quote)), "{line:?} behind {ahead:?}");
+            }
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nA: \0{}\r\n\r\n", "b".repeat(1000));
+        assert!(matches!(read(long.as_bytes()), Err(HeadError::Field(line)) if line.len() == MAX_QUOTE));
         assert_eq!(quoted(b"HTTP/1.1 200 O\rK\r\n\r\n"), "HTTP/1.1 200 O\rK");
+    }
+
+    #[test]
+    fn q41_a_line_that_is_no_field_is_passed_over() {
+        for line in [
+            "no colon",
+            ": no name",
+            " indented: x",
+            "X Y: z",
+            "Gr\u{f6}\u{df}e: x",
+            "{X}: y",
+            "X: esc\u{1b}[2J",
+            "X: \u{7f}",
+            "<html>\r\n folded",
+        ] {
+            let read = head(format!("HTTP/1.1 200 OK\r\n{line}\r\nA: b\r\n\r\n").as_bytes());
+            assert_eq!(read.fields, [("A".to_string(), "b".to_string())], "{line:?}");
+        }
     }
 
     #[test]
@@ -363,7 +416,9 @@ mod tests {
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "p".repeat(MAX_HEAD));
         assert_eq!(read(endless.as_bytes()), Err(HeadError::TooLarge));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
-        assert_eq!(read(many.as_bytes()), Err(HeadError::TooManyFields));
+        assert_eq!(read(many.as_bytes()), Err(HeadError::TooManyLines));
+        let folded = format!("HTTP/1.1 200 OK\r\nA: b\r\n{}\r\n", " c\r\n".repeat(MAX_FIELDS));
+        assert_eq!(read(folded.as_bytes()), Err(HeadError::TooManyLines));
     }
 
     #[test]

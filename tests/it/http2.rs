@@ -327,7 +327,9 @@ fn heads_beyond_the_limits_are_refused() {
         })
     };
     finish(&mut connect(&sized(20, 1000)), b"", LIMIT).exits(0);
-    finish(&mut connect(&sized(1100, 10)), b"", LIMIT).fails(9).says("more than 1000 response fields");
+    finish(&mut connect(&sized(1100, 10)), b"", LIMIT)
+        .fails(9)
+        .says("more than 1000 lines of response fields");
     finish(&mut connect(&sized(400, 1000)), b"", LIMIT).fails(9);
 }
 

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn q32_the_strongest_algorithm_is_taken_and_unknown_ones_are_passed_over() {
+    fn q32_r30_the_strongest_algorithm_is_taken_and_unknown_ones_are_passed_over() {
         let hash = |offers: &[&str]| {
             let lines: Vec<_> =
                 offers.iter().map(|a| format!("Digest realm=r, nonce=n, algorithm={a}")).collect();

@@ -32,7 +32,7 @@ use crate::net::relay::RelayError;
 use crate::proto::exchange::ExchangeError;
 use crate::proto::head::HeadError;
 use crate::proto::http2::{Code, Http2Error};
-use crate::proto::{HandshakeError, Opening, Refusal};
+use crate::proto::{HandshakeError, Opening, Refusal, proxy_status};
 use crate::tunnel::{self, Cause, Peer, Stage};
 
 /// Characters of one message. A proxy may explain itself at any length.
@@ -589,26 +589,48 @@ fn status_line(refusal: &Refusal) -> String {
 }
 
 fn refusal_detail(refusal: &Refusal) -> Detail {
-    let says = |name: &str, what: &str| {
-        let field = |(n, value): &(String, String)| n.eq_ignore_ascii_case(name) && value.contains(what);
-        refusal.explanations.iter().any(field)
-    };
     match refusal.status.code() {
-        300..=399 => Detail::CaptivePortal,
+        300..=399 => return Detail::CaptivePortal,
+        401 => return Detail::WebServer,
+        429 => return Detail::TooMany,
+        // RFC 6585 §6.
+        511 => return Detail::CaptivePortal,
+        _ => {}
+    }
+    if let Some(detail) = proxys_word(refusal) {
+        return detail;
+    }
+    match refusal.status.code() {
         400 => Detail::BadRequest,
-        401 => Detail::WebServer,
         403 => Detail::Forbidden,
         404 | 405 | 501 => Detail::NoConnect,
-        429 => Detail::TooMany,
-        // RFC 6585 §6.
-        511 => Detail::CaptivePortal,
         402..=499 => Detail::Refused,
-        // Squid's word, and RFC 9209 §2.3.2.
-        500..=599 if says("X-Squid-Error", "ERR_DNS_FAIL") || says("Proxy-Status", "dns_error") => {
-            Detail::TargetUnknown
-        }
         502..=504 => Detail::TargetUnreachable,
         _ => Detail::ProxyFailed,
+    }
+}
+
+/// The cause, where the proxy has a name for it: Squid's, or RFC 9209 §2.3.
+fn proxys_word(refusal: &Refusal) -> Option<Detail> {
+    let values = |name: &'static str| {
+        let named = refusal.explanations.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str())
+    };
+    if values("X-Squid-Error").any(|value| value.split(' ').next() == Some("ERR_DNS_FAIL")) {
+        return Some(Detail::TargetUnknown);
+    }
+    match proxy_status::failure(values("Proxy-Status"))?.as_str() {
+        "dns_error" | "dns_timeout" => Some(Detail::TargetUnknown),
+        "destination_unavailable"
+        | "destination_ip_unroutable"
+        | "connection_refused"
+        | "connection_terminated"
+        | "connection_timeout" => Some(Detail::TargetUnreachable),
+        "destination_ip_prohibited" | "http_request_denied" => Some(Detail::Forbidden),
+        "proxy_loop_detected" => Some(Detail::Circles),
+        "proxy_internal_error" | "proxy_configuration_error" => Some(Detail::ProxyFailed),
+        // The others are about answers that a CONNECT does not wait for, or new: the status says more.
+        _ => None,
     }
 }
 
@@ -625,10 +647,14 @@ fn nonsense(error: &HandshakeError) -> (String, Detail) {
             };
             (format!("not an HTTP answer: {shown:?}"), detail)
         }
+        HandshakeError::Head(error @ HeadError::Field(line)) => {
+            let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            (format!("{error}: {shown:?}"), Detail::BadHttp)
+        }
         HandshakeError::Head(HeadError::TlsRecord) => {
             ("a TLS record instead of an HTTP answer".into(), Detail::TlsPort)
         }
-        HandshakeError::Head(error @ (HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields)) => {
+        HandshakeError::Head(error @ (HeadError::TooLarge | HeadError::TooManyLines)) => {
             (error.to_string(), Detail::BadHttp)
         }
         HandshakeError::Exchange(error @ ExchangeError::SwitchingProtocols) => {
@@ -643,10 +669,12 @@ fn nonsense(error: &HandshakeError) -> (String, Detail) {
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    match text.split_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => text.to_owned(),
-    }
+    without_number(text).to_owned()
+}
+
+/// The same for one that is words by now.
+pub(super) fn without_number(text: &str) -> &str {
+    text.split_once(" (os error ").map_or(text, |(words, _)| words)
 }
 
 #[cfg(test)]

@@ -61,6 +61,14 @@ impl Names {
         found.map_err(|(kind, text)| io::Error::new(kind, text))
     }
 
+    /// What a test has looked up itself.
+    #[cfg(all(test, feature = "cli"))]
+    pub(crate) fn knowing(place: Authority, family: Family, addresses: Vec<SocketAddr>) -> Self {
+        let answer = Answer { at: Instant::now(), found: Ok(addresses) };
+        let entry = Arc::new(Entry::new(Some(answer)));
+        Self(Arc::new(Mutex::new(HashMap::from([((place, family), entry)]))))
+    }
+
     /// No address of this name answers: the next one to ask looks it up again.
     pub fn forget(&self, place: &Authority, family: Family) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

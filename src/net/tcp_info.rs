@@ -131,6 +131,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_syn_that_is_sent_again_is_counted() {
+        let (address, _fill, listener) = crate::net::dial::tests::black_hole();
+        let mut connecting = std::pin::pin!(TcpStream::connect(address));
+        tokio::select! {
+            biased;
+            _ = &mut connecting => panic!("the backlog has room"),
+            () = std::future::ready(()) => {}
+        }
+        // Room for the next one, which the kernel sends after a second.
+        let _first = listener.accept().expect("one that waits");
+        let stream = connecting.await.expect("connected");
+        let info = tcp_info(&stream).expect("the kernel's word");
+        assert!((1..=3).contains(&info.retransmits), "{info:?}");
+    }
+
+    #[tokio::test]
     async fn what_the_peer_does_not_read_is_unacknowledged() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");

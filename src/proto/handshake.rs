@@ -263,7 +263,8 @@ impl Handshake {
             HeadError::StatusLine(line) => {
                 HeadError::StatusLine(self.exchange.sent().mask_bytes(&line).into())
             }
-            HeadError::TlsRecord | HeadError::Field | HeadError::TooLarge | HeadError::TooManyFields => error,
+            HeadError::Field(line) => HeadError::Field(self.exchange.sent().mask_bytes(&line).into()),
+            HeadError::TlsRecord | HeadError::TooLarge | HeadError::TooManyLines => error,
         }
     }
 

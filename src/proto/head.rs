@@ -116,15 +116,16 @@ pub enum HeadError {
     /// A TLS record where a head should be (Q36): the port speaks TLS.
     #[error("a TLS record instead of HTTP")]
     TlsRecord,
-    /// A field line that is malformed, has a bare CR or a NUL (RFC 9112 §2.2, RFC 9110 §5.5).
+    /// A field line that has a bare CR or a NUL (RFC 9112 §2.2, RFC 9110 §5.5); it is quoted, cut at
+    /// [`MAX_QUOTE`] bytes.
     #[error("a malformed field")]
-    Field,
+    Field(Bytes),
     /// No end within [`MAX_HEAD`] bytes.
     #[error("more than {MAX_HEAD} bytes of response head")]
     TooLarge,
-    /// More than [`MAX_FIELDS`] fields.
-    #[error("more than {MAX_FIELDS} response fields")]
-    TooManyFields,
+    /// More than [`MAX_FIELDS`] lines behind the first: as many fields, or folded ones.
+    #[error("more than {MAX_FIELDS} lines of response fields")]
+    TooManyLines,
 }
 
 /// Finds where a head ends, looking at each byte once however it arrives.
@@ -199,9 +200,21 @@ pub(super) fn decode(buffer: &[u8], scan: &mut Scan) -> Result<Option<(ResponseH
 
 /// The error that quotes what stands where a status line should.
 pub(super) fn not_http(buffer: &[u8]) -> HeadError {
-    let line = buffer.split(|b| *b == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    HeadError::StatusLine(Bytes::copy_from_slice(&line[..line.len().min(MAX_QUOTE)]))
+    HeadError::StatusLine(quote(lines(buffer).next().unwrap_or_default()))
+}
+
+/// The error that quotes the line at which httparse stopped: the first that has a bare CR or a NUL.
+fn malformed(head: &[u8]) -> HeadError {
+    let is_malformed = |line: &&[u8]| line.iter().any(|b| matches!(b, b'\r' | 0));
+    HeadError::Field(quote(lines(head).find(is_malformed).unwrap_or_default()))
+}
+
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+fn quote(line: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&line[..line.len().min(MAX_QUOTE)])
 }
 
 fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
@@ -209,7 +222,7 @@ fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
     if line.trim_ascii().is_empty() {
         return Err(not_http(line)); // httparse would pass over it
     }
-    match config().parse_response(&mut httparse::Response::new(&mut none), &with_spaces(line)) {
+    match config().parse_response(&mut httparse::Response::new(&mut none), &readable(line)) {
         // Only the line was given: anything but a fault in it is for the whole head to judge.
         Ok(_) | Err(httparse::Error::TooManyHeaders) => Ok(()),
         Err(_) => Err(not_http(line)),
@@ -218,20 +231,21 @@ fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
 
 fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
     if lines > MAX_FIELDS + 1 {
-        return Err(HeadError::TooManyFields);
+        return Err(HeadError::TooManyLines);
     }
     let status_line = head.iter().position(|b| *b == b'\n').map_or(head.len(), |feed| feed + 1);
-    let mut readable = with_spaces(&head[..status_line]);
+    let mut readable = readable(&head[..status_line]);
     readable.extend_from_slice(&head[status_line..]);
     let mut slots = vec![httparse::EMPTY_HEADER; lines];
     let mut response = httparse::Response::new(&mut slots);
     match config().parse_response(&mut response, &readable) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) | Err(_) => return Err(HeadError::Field),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(malformed(head)),
     }
     let (Some(version), Some(code)) = (response.version, response.code) else {
-        return Err(HeadError::Field);
+        return Err(malformed(head));
     };
+    log_passed_over(&head[status_line..], response.headers.len());
     Ok(ResponseHead {
         http_1_0: version == 0,
         status: Status(code),
@@ -240,19 +254,40 @@ fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
     })
 }
 
+/// How many lines were no fields, for `-v`. They may repeat a secret, and are not shown.
+fn log_passed_over(fields: &[u8], read: usize) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let begins = |line: &&[u8]| !matches!(line.first(), None | Some(b' ' | b'\t'));
+        let lines = lines(fields).filter(begins).count();
+        if lines > read {
+            tracing::debug!("lines of the answer that are no fields, and are passed over: {}", lines - read);
+        }
+    }
+}
+
 fn config() -> httparse::ParserConfig {
     let mut config = httparse::ParserConfig::default();
     config
         .allow_multiple_spaces_in_response_status_delimiters(true)
         .allow_spaces_after_header_name_in_responses(true)
-        .allow_obsolete_multiline_headers_in_responses(true);
+        .allow_obsolete_multiline_headers_in_responses(true)
+        // A line that is no field, or has other control characters, is passed over, as curl does: what
+        // a tunnel needs to know does not stand in it. Bare CR and NUL stay errors (Q41).
+        .ignore_invalid_headers_in_responses(true);
     config
 }
 
-/// RFC 9112 §4 lets a recipient take any white space between the parts of a status line (Q6:
-/// proxytunnel #86 met TABs); httparse takes spaces.
-fn with_spaces(status_line: &[u8]) -> Vec<u8> {
-    status_line.iter().map(|b| if *b == b'\t' { b' ' } else { *b }).collect()
+/// A status line as httparse takes it, which wants spaces, and 1.0 or 1.1.
+///
+/// RFC 9112 §4 lets a recipient take TAB, VT and FF between the parts too (Q6: proxytunnel #86 met
+/// TABs). RFC 9110 §2.5: a minor version that is not known is processed as the highest that is.
+fn readable(status_line: &[u8]) -> Vec<u8> {
+    let is_space = |b| matches!(b, b'\t' | b'\x0b' | b'\x0c');
+    let mut line: Vec<u8> = status_line.iter().map(|b| if is_space(*b) { b' ' } else { *b }).collect();
+    if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', ..] = &mut line[..] {
+        *minor = b'1';
+    }
+    line
 }
 
 /// RFC 9112 §5.2: an obs-fold is replaced by spaces before the value is used.
@@ -322,6 +357,15 @@ mod tests {
     fn q06_white_space_in_the_status_line_may_be_any() {
         assert_eq!(head(b"HTTP/1.1\t200\tOK\r\n\r\n").status.code(), 200);
         assert_eq!(head(b"HTTP/1.1   407   no\r\n\r\n").status.code(), 407);
+        assert_eq!(head(b"HTTP/1.1\x0b200\x0cOK\r\n\r\n").status.code(), 200);
+        assert_eq!(quoted(b"HTTP/1.1\x1f200 OK\r\n\r\n"), "HTTP/1.1\x1f200 OK");
+    }
+
+    #[test]
+    fn a_higher_minor_version_is_processed_as_1_1() {
+        let newer = head(b"HTTP/1.2 204 OK\r\nA: b\r\n\r\n");
+        assert_eq!((newer.status.code(), newer.http_1_0, newer.fields.len()), (204, false, 1));
+        assert_eq!(quoted(b"HTTP/1.20 200 OK\r\n\r\n"), "HTTP/1.20 200 OK");
     }
 
     #[test]
@@ -333,9 +377,34 @@ mod tests {
     fn q41_r12_obs_fold_is_unfolded_and_bare_cr_and_nul_are_refused() {
         let folded = head(b"HTTP/1.1 407 no\r\nProxy-Authenticate: Basic\r\n realm=\"x\"\r\n\r\n");
         assert_eq!(folded.values("proxy-authenticate").next(), Some("Basic   realm=\"x\""));
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n"), Err(HeadError::Field));
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"), Err(HeadError::Field));
+        for line in ["A: b\rc", "A: b\0c", "A\0: b", "A\rB: c", "\rA: b", "a line\0", "A: b\r\r"] {
+            for ahead in ["", "X: y\r\n", "no field\r\n"] {
+                let head = format!("HTTP/1.1 200 OK\r\n{ahead}{line}\r\nB: c\r\n\r\n");
+                let quote = Bytes::copy_from_slice(line.as_bytes());
+                assert_eq!(read(head.as_bytes()), Err(HeadError::Field(quote)), "{line:?} behind {ahead:?}");
+            }
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nA: \0{}\r\n\r\n", "b".repeat(1000));
+        assert!(matches!(read(long.as_bytes()), Err(HeadError::Field(line)) if line.len() == MAX_QUOTE));
         assert_eq!(quoted(b"HTTP/1.1 200 O\rK\r\n\r\n"), "HTTP/1.1 200 O\rK");
+    }
+
+    #[test]
+    fn q41_a_line_that_is_no_field_is_passed_over() {
+        for line in [
+            "no colon",
+            ": no name",
+            " indented: x",
+            "X Y: z",
+            "Gr\u{f6}\u{df}e: x",
+            "{X}: y",
+            "X: esc\u{1b}[2J",
+            "X: \u{7f}",
+            "<html>\r\n folded",
+        ] {
+            let read = head(format!("HTTP/1.1 200 OK\r\n{line}\r\nA: b\r\n\r\n").as_bytes());
+            assert_eq!(read.fields, [("A".to_string(), "b".to_string())], "{line:?}");
+        }
     }
 
     #[test]
@@ -352,7 +421,9 @@ mod tests {
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "p".repeat(MAX_HEAD));
         assert_eq!(read(endless.as_bytes()), Err(HeadError::TooLarge));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
-        assert_eq!(read(many.as_bytes()), Err(HeadError::TooManyFields));
+        assert_eq!(read(many.as_bytes()), Err(HeadError::TooManyLines));
+        let folded = format!("HTTP/1.1 200 OK\r\nA: b\r\n{}\r\n", " c\r\n".repeat(MAX_FIELDS));
+        assert_eq!(read(folded.as_bytes()), Err(HeadError::TooManyLines));
     }
 
     #[test]

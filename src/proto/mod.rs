@@ -1,7 +1,7 @@
 //! CONNECT as values that are fed with bytes: no socket, clock, task, password or environment.
 //!
 //! [`exchange`] holds the decisions, as messages of any HTTP version; [`handshake`] is the same as
-//! HTTP/1.1 bytes; [`accept`] is the server half. What is left over behind a head belongs to the
+//! HTTP/1.1 bytes; [`accept`] is the server half; [`proxy_status`] is what a refusal says of itself. What is left over behind a head belongs to the
 //! caller, byte for byte.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod head;
 pub mod http2;
 pub mod limits;
+pub mod proxy_status;
 pub mod request;
 pub mod socks;
 

@@ -49,10 +49,7 @@ impl<'a> Authentication<'a> {
         target: &Authority,
     ) -> Result<Self, LookUpError> {
         let proxy = &uri.authority;
-        let service = config.service.clone().unwrap_or_else(|| match proxy.host() {
-            Host::Name(name) => format!("HTTP@{name}"),
-            Host::Address(address) => format!("HTTP@{address}"),
-        });
+        let service = config.service.clone().unwrap_or_else(|| service(proxy));
         let audience = Audience { target: target.to_string(), service: service.clone() };
         let account = config.logins.of(uri);
         Ok(Self {
@@ -152,8 +149,32 @@ impl<'a> Authentication<'a> {
     }
 }
 
+/// The proxy's service, unless another is named (RFC 4559 §4.1).
+fn service(proxy: &Authority) -> String {
+    match proxy.host() {
+        Host::Name(name) => format!("HTTP@{name}"),
+        Host::Address(address) => format!("HTTP@{address}"),
+    }
+}
+
 fn fresh() -> Result<Fresh, Stopped> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|error| Stopped::System(error.into()))?;
     Ok(Fresh { nonce, time: SystemTime::now() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r37_the_service_is_http_at_the_proxys_host() {
+        for (proxy, wanted) in [
+            ("proxy.example:3128", "HTTP@proxy.example"),
+            ("192.0.2.1:8080", "HTTP@192.0.2.1"),
+            ("[2001:db8::1]:443", "HTTP@2001:db8::1"),
+        ] {
+            assert_eq!(service(&proxy.parse().expect("a proxy")), wanted);
+        }
+    }
 }

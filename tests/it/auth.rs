@@ -306,18 +306,22 @@ fn a_login_that_comes_back_through_the_tunnel_is_masked_in_the_report() {
 }
 
 #[test]
-fn a_password_that_stands_where_a_status_line_should_is_masked_too() {
+fn a_password_in_a_line_that_is_quoted_is_masked_too() {
     let password = NAME_AND_PASSWORD.split_once(':').unwrap().1;
-    let proxy = ScriptedProxy::start(move |conn| {
-        conn.expect_connect("host:22");
-        conn.send(format!("{password} is no good\r\n\r\n"));
-        conn.read_to_any_end();
-    });
-    let mut cmd = connect_as(&proxy, "host:22");
-    let finished =
-        finish(cmd.args(["--proxy-auth", "basic"]), b"", LIMIT).fails(9).says("[redacted] is no good");
-    assert!(!finished.stderr.contains(password), "{}", finished.stderr);
-    proxy.done();
+    for (answer, said) in [
+        (format!("{password} is no good\r\n\r\n"), "[redacted] is no good"),
+        (format!("HTTP/1.1 200 OK\r\nX: {password}\0\r\n\r\n"), "X: [redacted]"),
+    ] {
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.expect_connect("host:22");
+            conn.send(answer);
+            conn.read_to_any_end();
+        });
+        let mut cmd = connect_as(&proxy, "host:22");
+        let finished = finish(cmd.args(["--proxy-auth", "basic"]), b"", LIMIT).fails(9).says(said);
+        assert!(!finished.stderr.contains(password), "{}", finished.stderr);
+        proxy.done();
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use crate::check::{check, report};
 use crate::quirks_auth::challenge;
 use crate::support::proxy::{BASIC_407, Conn, OK, ScriptedProxy, authorization, turn};
 use crate::support::real::{Kdc, tool};
@@ -61,7 +62,7 @@ fn digest(algorithm: &str, nonce: &str, more: &str) -> String {
 }
 
 #[test]
-fn q32_r28_to_r34_every_algorithm_of_digest_proves_the_password() {
+fn q32_r28_r29_r31_r32_r33_r34_every_algorithm_of_digest_proves_the_password() {
     for algorithm in ["MD5", "SHA-256", "SHA-512-256", "MD5-sess", "SHA-256-sess", "SHA-512-256-sess"] {
         let proxy = ScriptedProxy::start(move |conn| {
             conn.expect_connect("host:22");
@@ -73,6 +74,34 @@ fn q32_r28_to_r34_every_algorithm_of_digest_proves_the_password() {
             conn.send(OK);
         });
         finish(&mut connect_as(&proxy, "host:22"), b"", LIMIT).exits(0);
+        proxy.done();
+    }
+}
+
+#[test]
+fn q32_a_check_tells_that_the_nonce_was_stale() {
+    for json in [true, false] {
+        let proxy = ScriptedProxy::start(|conn| {
+            conn.expect_connect("host:22");
+            // Of a request without an answer it means nothing.
+            conn.send(digest("MD5", "n1", ", stale=true"));
+            conn.expect_connect("host:22");
+            conn.send(digest("MD5", "n2", ", stale=TRUE"));
+            conn.open("host:22");
+            conn.send("x\n");
+            conn.read_to_any_end();
+        });
+        let mut cmd = check(&proxy.url_with("me:secret-5512"), &["--no-tls", "host:22"]);
+        let finished = finish(cmd.args(json.then_some("--json")), b"", LIMIT).exits(0);
+        if json {
+            let exchanges = &report(&finished)["stages"][2]["exchanges"];
+            let stale: Vec<_> = exchanges.as_array().unwrap().iter().map(|e| e["stale"].as_bool()).collect();
+            assert_eq!(stale, [Some(false), Some(true), Some(false)], "{exchanges}");
+        } else {
+            let text = finished.text().split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains("with Digest, which was asked for: 407"), "{text}");
+            assert!(text.contains("with Digest again, as its nonce was stale: 200"), "{text}");
+        }
         proxy.done();
     }
 }

@@ -42,7 +42,9 @@ fn r44_r45_the_request_is_method_and_authority_and_nothing_of_a_connection() {
         assert_eq!(asked.request.method, "CONNECT");
         let uri = &asked.request.uri;
         assert_eq!((uri.scheme(), uri.authority().unwrap().as_str(), uri.path()), (None, "host:22", ""));
-        for field in ["connection", "proxy-connection", "upgrade", "transfer-encoding", "host", "te"] {
+        for field in
+            ["connection", "proxy-connection", "keep-alive", "upgrade", "transfer-encoding", "host", "te"]
+        {
             assert_eq!(asked.field(field), None, "{field}");
         }
         assert_eq!(asked.field("x-token"), Some("blue"));
@@ -50,7 +52,14 @@ fn r44_r45_the_request_is_method_and_authority_and_nothing_of_a_connection() {
         asked.open().end();
     });
     let mut cmd = connect(&proxy);
-    for header in ["Proxy-Connection: keep-alive", "Connection: x", "Upgrade: y", "TE: z", "X-Token: blue"] {
+    for header in [
+        "Proxy-Connection: keep-alive",
+        "Connection: x",
+        "Keep-Alive: timeout=5",
+        "Upgrade: y",
+        "TE: z",
+        "X-Token: blue",
+    ] {
         cmd.args(["--proxy-header", header]);
     }
     finish(&mut cmd, b"", LIMIT).exits(0);
@@ -319,7 +328,9 @@ fn heads_beyond_the_limits_are_refused() {
         })
     };
     finish(&mut connect(&sized(20, 1000)), b"", LIMIT).exits(0);
-    finish(&mut connect(&sized(1100, 10)), b"", LIMIT).fails(9).says("more than 1000 response fields");
+    finish(&mut connect(&sized(1100, 10)), b"", LIMIT)
+        .fails(9)
+        .says("more than 1000 lines of response fields");
     finish(&mut connect(&sized(400, 1000)), b"", LIMIT).fails(9);
 }
 
@@ -400,7 +411,7 @@ fn falls_back(first: fn(Asked), second: fn(&str)) {
 
 #[cfg(feature = "ntlm")]
 #[test]
-fn r30_a_scheme_that_is_bound_to_a_connection_goes_on_over_http_1_1() {
+fn q30_a_scheme_that_is_bound_to_a_connection_goes_on_over_http_1_1() {
     falls_back(
         |asked| asked.refuse(407, &[("proxy-authenticate", "NTLM")], ""),
         // And what an HTTP/1.1 proxy answers to the first message may be a 200 at once (Q31).

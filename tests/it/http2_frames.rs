@@ -125,7 +125,7 @@ fn what_a_connection_dies_of_is_told_in_the_words_of_http_2() {
 }
 
 #[test]
-fn r43_who_begins_with_settings_speaks_http_2_though_it_breaks_its_rules() {
+fn who_begins_with_settings_speaks_http_2_though_it_breaks_its_rules() {
     for broken in [
         Frames::frame(DATA, 0, 0, b"of no stream"),
         // Of a stream that is the proxy's.

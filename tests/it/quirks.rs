@@ -276,9 +276,22 @@ fn q41_folded_fields_are_passed_over() {
 
 #[test]
 fn q41_nul_and_bare_cr_in_a_head_are_refused() {
-    fails("HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\nSSH-2.0-target\r\n", 9);
-    fails("HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\nSSH-2.0-target\r\n", 9);
+    fails("HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\nSSH-2.0-target\r\n", 9).says(r#"a malformed field: "X: a\0b""#);
+    fails("HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\nSSH-2.0-target\r\n", 9).says(r#"a malformed field: "X: a\rb""#);
     fails("HTTP/1.1 200 O\rK\r\n\r\nSSH-2.0-target\r\n", 9);
+}
+
+#[test]
+fn q41_a_line_that_is_no_field_is_passed_over() {
+    for line in ["no colon", "X Y: z", "{X}: y", "X: esc\x1b[2J", " indented: x"] {
+        opens(&format!("HTTP/1.1 200 OK\r\n{line}\r\nA: b\r\n\r\n"));
+    }
+    let proxy = ScriptedProxy::start(|conn| {
+        conn.expect_connect("host:22");
+        conn.send("HTTP/1.1 200 OK\r\nno colon\r\n folded\r\nA: b\r\n c\r\nX: \x1b\r\n\r\n");
+    });
+    finish(connect_via(&proxy, "host:22").arg("-v"), b"", LIMIT).exits(0).says("are passed over: 2");
+    proxy.done();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::quirks::{BANNER, fails};
 use crate::support::proxy::{BASIC_407, Conn, ScriptedProxy, authorization, basic, turn};
-use crate::support::{LIMIT, NAME_AND_PASSWORD, connect_as, finish};
+use crate::support::{LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish};
 
 /// A first connection that is challenged with `answer` and kept open, and a second one that opens: the program
 /// must give up the first unasked and come again with its credentials.
@@ -72,6 +72,24 @@ fn q20_a_reset_on_the_retry_after_a_407_reconnects_once() {
     });
     let proxy = ScriptedProxy::in_turn(vec![challenged_then_reset(), reset]);
     finish(&mut connect_as(&proxy, "host:22"), b"", LIMIT).fails(4);
+    proxy.done();
+}
+
+#[test]
+fn q20_an_answer_that_came_before_the_connection_broke_counts() {
+    // The proxy has said its last word and is gone before the second request can be written.
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone");
+    let command = format!("until test -e {}; do sleep 0.01; done; echo sesame", gone.display());
+    let proxy = ScriptedProxy::start(move |conn| {
+        conn.expect_connect("host:22");
+        conn.send([BASIC_407, b"HTTP/1.1 403 Too Late\r\nContent-Length: 0\r\n\r\n"].concat());
+        conn.reset();
+        std::fs::write(&gone, "").unwrap();
+    });
+    let mut cmd = connect_via(&proxy, "host:22");
+    cmd.args(["--proxy-user", "aladdin", "--proxy-password-command", &command]);
+    finish(&mut cmd, b"", LIMIT).fails(7).says("403 Too Late");
     proxy.done();
 }
 
@@ -238,7 +256,7 @@ fn q46_a_407_inside_the_tunnel_is_the_targets_and_gets_no_credentials() {
 }
 
 #[test]
-fn q47_a_proxy_that_closes_after_each_refusal_costs_one_connection_more() {
+fn q47_r23_a_proxy_that_closes_after_each_refusal_costs_one_connection_more() {
     let closing =
         "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\nConnection: close\r\n\r\nbye";
     let proxy = ScriptedProxy::in_turn(vec![

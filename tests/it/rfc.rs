@@ -1,9 +1,10 @@
-//! What RFC 9110, 9112, 9931 and 7617 ask of a CONNECT client: PROTOCOL.md's checklist by its numbers. The sentences
+//! What RFC 9110, 9112, 9931, 7617 and 9209 ask of a CONNECT client: PROTOCOL.md's checklist by its numbers. The sentences
 //! that the table of quirks covers too are tested there.
 
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::check::answered;
 use crate::quirks::fails;
 use crate::quirks_auth::{challenge, reconnects_behind, stays_behind};
 use crate::support::proxy::{BASIC_407, OK, ScriptedProxy, authorization, basic, fields};
@@ -204,4 +205,54 @@ fn r26_an_empty_password_works() {
 #[test]
 fn r27_credentials_are_utf_8() {
     authorized("J%C3%BCrgen:p%C3%A4sswort", "Jürgen:pässwort");
+}
+
+/// The cause that `check` sees in a refusal with this status and this Proxy-Status.
+#[track_caller]
+fn cause(status: &str, field: &str, code: i32) -> (String, String) {
+    let answer = format!("HTTP/1.1 {status}\r\nProxy-Status: {field}\r\nContent-Length: 0\r\n\r\n");
+    let (_, report) = answered(answer, code);
+    let word = |name: &str| report["error"][name].as_str().unwrap_or_else(|| panic!("{report}")).to_owned();
+    (word("detail"), word("message"))
+}
+
+#[test]
+fn r53_the_proxy_that_failed_last_gives_the_cause() {
+    for (status, code, field, detail) in [
+        ("502 No", 8, "far; error=dns_error, near; received-status=502", "target-unknown"),
+        ("502 No", 8, "far; error=dns_error, near; error=http_request_denied", "forbidden"),
+        ("504 No", 8, "far\r\nProxy-Status: near; error=dns_timeout", "target-unknown"),
+        ("500 No", 8, "p; error=connection_refused", "target-unreachable"),
+        ("503 No", 8, "p; error=destination_unavailable", "target-unreachable"),
+        ("502 No", 8, "p; error=destination_ip_prohibited", "forbidden"),
+        ("400 No", 7, "p; error=http_request_denied", "forbidden"),
+        ("502 No", 8, "p; error=proxy_loop_detected", "circles"),
+        ("502 No", 8, "p; error=proxy_internal_error", "proxy-failed"),
+        // What every recipient knows of the status counts.
+        ("429 No", 7, "p; error=http_request_denied", "too-many"),
+    ] {
+        assert_eq!(cause(status, field, code).0, detail, "{status}: {field}");
+    }
+}
+
+#[test]
+fn r54_everything_that_a_proxy_says_is_shown_and_its_words_are_no_names() {
+    let field = "p; details=\"no dns_error here\"; error=connection_refused; next-hop=x; rcode=NXDOMAIN; \
+                 received-status=502; alert-id=40";
+    let (detail, message) = cause("502 No", field, 8);
+    assert_eq!(detail, "target-unreachable");
+    assert!(message.contains(field), "{message}");
+}
+
+#[test]
+fn r55_a_field_that_is_malformed_is_as_if_absent_and_fails_no_tunnel() {
+    for field in ["p; error=dns_error,", "p; error=\"dns_error", "dns_error \u{f6}", "p; error=unheard_of"] {
+        assert_eq!(cause("502 No", field, 8).0, "target-unreachable", "{field}");
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.expect_connect("host:22");
+            conn.send(format!("HTTP/1.1 200 OK\r\nProxy-Status: {field}\r\n\r\nhello"));
+        });
+        assert_eq!(finish(&mut connect_via(&proxy, "host:22"), b"", LIMIT).exits(0).text(), "hello");
+        proxy.done();
+    }
 }

@@ -158,7 +158,7 @@ fn a_nonce_that_was_made_elsewhere_is_stale() {
 }
 
 #[test]
-fn r28_an_answer_is_for_one_target() {
+fn an_answer_is_for_one_target() {
     let (served, origin) = (serve(), Origin::echo());
     let other = answer(&served.nonce(), 1, "host:22", "open sesame");
     assert_refused(&served.asked(&origin.target(), &other), false);

@@ -192,3 +192,48 @@ fn a_duration_that_is_none_is_refused() {
         proxy.done();
     }
 }
+
+/// The keepalive timer of the socket from `port` to the proxy's: the time that is left of it.
+#[cfg(target_os = "linux")]
+fn keepalive_timer(port: u16) -> Option<Duration> {
+    let start = Instant::now();
+    let local = format!("0100007F:{port:04X}");
+    loop {
+        let list = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let line = list.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let line = line.into_iter().find(|fields| fields[1] == local).expect("a socket");
+        match line[5].split_once(':').unwrap() {
+            ("00", _) => return None,
+            // In hundredths of a second.
+            ("02", left) => return Some(Duration::from_millis(10 * u64::from_str_radix(left, 16).unwrap())),
+            // Something is to be acknowledged yet.
+            timer => assert!(start.elapsed() < LIMIT, "{timer:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_silent_tunnel_is_probed_after_a_minute_unless_told() {
+    let seconds = Duration::from_secs;
+    for (options, within) in [
+        (&[][..], Some(seconds(40)..=seconds(60))),
+        (&["--keepalive", "20s"], Some(seconds(1)..=seconds(20))),
+        (&["--keepalive", "0"], None),
+    ] {
+        let proxy = ScriptedProxy::start(move |conn| {
+            conn.open("host:22");
+            let left = keepalive_timer(conn.stream().peer_addr().unwrap().port());
+            conn.finish_writing();
+            conn.read_to_any_end();
+            let as_wanted = match &within {
+                Some(within) => left.is_some_and(|left| within.contains(&left)),
+                None => left.is_none(),
+            };
+            assert!(as_wanted, "{left:?}, not within {within:?}");
+        });
+        finish(connect_via(&proxy, "host:22").args(options), b"", LIMIT).exits(0);
+        proxy.done();
+    }
+}

@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::failure::{passed_over, problem};
+use crate::cli::report::without_number;
 use crate::mode::check::{
     CertificateFacts, Exchange, Report, StageReport, StageStatus, Store, TlsReport, Verdict,
 };
@@ -106,12 +107,13 @@ pub(super) fn at_length(report: &Report) -> Vec<Line> {
 
 fn tcp(stage: &StageReport, lines: &mut Vec<Line>) {
     for (address, why) in &stage.losers {
-        let why = why.as_deref().unwrap_or("had not answered by then");
+        let why = why.as_deref().map_or("had not answered by then", without_number);
         lines.push(("lost", format!("{address}: {why}")));
     }
     if let Some(info) = stage.tcp {
         let again = match info.retransmits {
             0 => String::new(),
+            1 => ", sent again once".into(),
             times => format!(", sent again {times} times"),
         };
         // The kernel counts microseconds, and on a short way that is what there is.
@@ -151,6 +153,9 @@ fn words(exchange: &Exchange, before: Option<&Exchange>) -> String {
     if let Some(scheme) = &exchange.scheme {
         let offered = before.map(|before| before.offered.as_slice()).unwrap_or_default();
         words.push_str(&match offered.len() {
+            _ if before.is_some_and(|before| before.stale) => {
+                format!("with {scheme} again, as its nonce was stale: ")
+            }
             0 => format!("with {scheme}, which was sent unasked: "),
             1 => format!("with {scheme}, which was asked for: "),
             _ => format!("with {scheme}, the strongest offered that there is an answer to: "),

@@ -10,7 +10,7 @@ use crate::authority::Authority;
 use crate::cli::exit::Classified as _;
 use crate::cli::explain::Explanation;
 use crate::cli::hints::Detail;
-use crate::cli::report::Told;
+use crate::cli::report::{Told, without_number};
 use crate::mode::check::{
     CertificateFacts, Exchange, Report, Spread, StageReport, StageStatus, Statistics, Store, TlsReport,
     Verdict, microseconds,
@@ -118,7 +118,7 @@ fn stage(stage: &StageReport) -> Value {
     }
     if let Some(address) = stage.address {
         value["address"] = json!(address.to_string());
-        let lost = |(address, why): &(_, Option<String>)| json!({ "address": address, "error": why });
+        let lost = |(address, why): &(_, Option<String>)| json!({ "address": address, "error": why.as_deref().map(without_number) });
         value["lost"] = stage.losers.iter().map(lost).collect();
     }
     if let Some(info) = stage.tcp {
@@ -151,6 +151,7 @@ fn exchange(exchange: &Exchange) -> Value {
         "http_status": exchange.status.code(),
         "reason": exchange.reason,
         "offered": exchange.offered,
+        "stale": exchange.stale,
         "fields": exchange.explanations.iter().map(field).collect::<Vec<_>>(),
     })
 }
@@ -198,4 +199,69 @@ fn certificate(certificate: &CertificateFacts) -> Value {
 
 fn ms(time: Duration) -> f64 {
     microseconds(time) as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::super::facts::at_length;
+    use super::*;
+    use crate::mode::Routes;
+    use crate::mode::check::{Check, Inside, Lookups, run};
+    use crate::net::names::Names;
+    use crate::route::{NoProxy, Policy, Proxy};
+    use crate::tunnel;
+
+    /// A check through a proxy whose name has two addresses, of which one answers.
+    async fn checked() -> (Report, SocketAddr) {
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let good = proxy.local_addr().expect("bound");
+        let nobody = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), good.port());
+        let place: Authority = format!("proxy.test:{}", good.port()).parse().expect("an authority");
+        let config = tunnel::Config::default();
+        let names = Names::knowing(place.clone(), config.dial.family, vec![nobody, good]);
+        let check = Check {
+            routes: Routes::Named(Policy {
+                proxy: Proxy::Via(vec![format!("http://{place}").parse().expect("a proxy")]),
+                exempt: NoProxy::default(),
+            }),
+            config: tunnel::Config { names, ..config },
+            lookups: Lookups::Shared,
+            warn_expiry: None,
+            inside: Inside::default(),
+        };
+        let served = async {
+            let (mut stream, _) = proxy.accept().await.expect("a client");
+            let mut head = [0; 1024];
+            while !stream.read(&mut head).await.is_ok_and(|n| head[..n].ends_with(b"\r\n\r\n")) {}
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("a client that listens");
+        };
+        let target = "host:22".parse().expect("a target");
+        let (report, ()) = tokio::join!(run(&check, &target), served);
+        (report, nobody)
+    }
+
+    #[tokio::test]
+    async fn the_address_that_lost_is_told_with_its_error() {
+        let (report, nobody) = checked().await;
+        let lost = json!([{ "address": nobody.to_string(), "error": "Connection refused" }]);
+        assert_eq!(stage(&report.stages[1])["lost"], lost);
+        assert!(at_length(&report).contains(&("lost", format!("{nobody}: Connection refused"))));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_was_sent_again_is_counted() {
+        let (mut report, _) = checked().await;
+        for (times, told) in [(0, None), (1, Some("sent again once")), (2, Some("sent again 2 times"))] {
+            report.stages[1].tcp.as_mut().expect("the kernel's word").retransmits = times;
+            assert_eq!(stage(&report.stages[1])["retransmits"], times);
+            let lines = at_length(&report);
+            let (_, line) = lines.iter().find(|(name, _)| *name == "round trip").expect("a line");
+            assert_eq!(line.split_once(", ").map(|(_, told)| told), told);
+        }
+    }
 }

@@ -67,6 +67,8 @@ pub struct Exchange {
     pub reason: String,
     /// The schemes that it offers, as it spells them (407).
     pub offered: Vec<String>,
+    /// Whether it says that nothing was wrong with the credentials but their nonce.
+    pub stale: bool,
     /// The fields by which it says why, and who it is.
     pub explanations: Vec<(String, String)>,
 }
@@ -204,9 +206,11 @@ impl Observer for Ladder {
         let place = stages.len().saturating_sub(1);
         let Some(stage) = stages.last_mut() else { return };
         let mut exchange = |status, reason: &str, challenges: &Challenges, explanations| {
+            let scheme = scheme.take();
             stage.exchanges.push(Exchange {
                 connection: *connection,
-                scheme: scheme.take(),
+                stale: scheme.is_some() && is_stale(challenges),
+                scheme,
                 status,
                 reason: reason.to_owned(),
                 offered: challenges.iter().map(|challenge| challenge.scheme().to_owned()).collect(),
@@ -244,4 +248,12 @@ impl Observer for Ladder {
     fn wants_handshakes(&self) -> bool {
         true
     }
+}
+
+/// RFC 7616 §3.3. Said without an answer to a challenge before, it means nothing.
+fn is_stale(challenges: &Challenges) -> bool {
+    challenges.iter().any(|challenge| {
+        challenge.scheme().eq_ignore_ascii_case("Digest")
+            && challenge.parameter("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"))
+    })
 }

@@ -277,7 +277,7 @@ fn encode(Message { target, credentials, fields }: Message<'_>) -> Result<Reques
 /// The head, in the words of every version. There are no reason phrases in HTTP/2 (RFC 9113 §8.3.2).
 fn decode<T>(response: &Response<T>) -> Result<ResponseHead, HandshakeError> {
     if response.headers().len() > MAX_FIELDS {
-        return Err(HeadError::TooManyFields.into());
+        return Err(HeadError::TooManyLines.into());
     }
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Ok(ResponseHead {

@@ -194,10 +194,10 @@ fn option_of<'c>(command: &'c clap::Command, setting: &Setting) -> (Vec<&'c str>
 
 /// The default as TOML; `None` where there is none.
 fn default_of(setting: &Setting, option: &clap::Arg) -> Option<String> {
-    match setting.kind {
-        SettingKind::Flag => Some("false".into()),
-        _ => option.get_default_values().first().map(|value| format!("\"{}\"", value.to_string_lossy())),
+    if matches!(setting.kind, SettingKind::Flag) {
+        return Some("false".into());
     }
+    option.get_default_values().first().map(|value| format!("\"{}\"", value.to_string_lossy()))
 }
 
 fn help_of(option: &clap::Arg) -> String {
@@ -279,10 +279,12 @@ fn manual_of_the_configuration(command: &clap::Command) -> Vec<u8> {
     page.control("SH", ["SETTINGS"]);
     for setting in SETTINGS {
         let (commands, option) = option_of(command, setting);
-        let value = match setting.kind {
-            SettingKind::Flag => "true or false".to_owned(),
-            SettingKind::Proxy | SettingKind::Header => "string or array of strings".to_owned(),
-            _ => option.get_value_names().map(|names| names[0].to_string()).unwrap_or_default(),
+        let value = if matches!(setting.kind, SettingKind::Flag) {
+            "true or false".to_owned()
+        } else if matches!(setting.kind, SettingKind::Proxy | SettingKind::Header) {
+            "string or array of strings".to_owned()
+        } else {
+            option.get_value_names().map(|names| names[0].to_string()).unwrap_or_default()
         };
         page.control("TP", []);
         page.text([bold(setting.name), roman(" = "), italic(value)]);

@@ -65,14 +65,17 @@ impl FromStr for Location {
         if server.contains('@') || !path.bytes().all(is_sent) {
             return Err(LocationError::Url);
         }
-        let server = match server.parse::<Authority>() {
+        let read = match server.parse::<Authority>() {
             Err(AuthorityError::NoPort) => {
-                let host: Host = server.parse().map_err(LocationError::Server)?;
-                Authority::new(host, if secure { 443 } else { 80 })
+                server.parse().and_then(|host: Host| Authority::new(host, if secure { 443 } else { 80 }))
             }
-            server => server,
+            read => read,
         };
-        let server = server.map_err(LocationError::Server)?;
+        // What looks like a server may be the beginning of a password with a `/` or `?` in it.
+        let server = read.map_err(|error| match rest.contains('@') {
+            true => LocationError::Url,
+            false => LocationError::Server(error),
+        })?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self::Web(Address { secure, server, path }))
     }
@@ -112,6 +115,8 @@ mod tests {
             ("", Err(LocationError::Empty)),
             ("ftp://wpad/", Err(LocationError::Scheme("ftp".into()))),
             ("http://me:secret@wpad/", Err(LocationError::Url)),
+            ("http://me:sec/ret@wpad/", Err(LocationError::Url)),
+            ("http://me:sec?ret@wpad/", Err(LocationError::Url)),
             ("http://wpad/a b", Err(LocationError::Url)),
             ("http://wpad/#a", Err(LocationError::Url)),
             ("http://wpad/\r\nX: y", Err(LocationError::Url)),

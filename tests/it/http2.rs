@@ -24,6 +24,22 @@ fn connect(proxy: &Http2Proxy) -> Command {
     cmd
 }
 
+/// The same, as a check with its report in JSON.
+fn check(proxy: &Http2Proxy) -> Command {
+    let mut cmd = wimble();
+    cmd.args([
+        "check",
+        "--json",
+        "--no-tls",
+        "--proxy",
+        &proxy.url(),
+        "--proxy-http-version",
+        "2",
+        "host:22",
+    ]);
+    cmd
+}
+
 fn with_login(cmd: &mut Command) -> &mut Command {
     let (name, password) = NAME_AND_PASSWORD.split_once(':').unwrap();
     cmd.env("WIMBLE_PROXY_USER", name).env("WIMBLE_PROXY_PASSWORD", password)
@@ -294,17 +310,7 @@ fn a_refusal_tells_its_status_and_check_reads_its_page() {
         );
     });
     finish(&mut connect(&proxy), b"", LIMIT).fails(7).says("403 (x-squid-error: ERR_ACCESS_DENIED 0)");
-    let mut cmd = wimble();
-    cmd.args([
-        "check",
-        "--json",
-        "--no-tls",
-        "--proxy",
-        &proxy.url(),
-        "--proxy-http-version",
-        "2",
-        "host:22",
-    ]);
+    let mut cmd = check(&proxy);
     let finished = finish(&mut cmd, b"", LIMIT).exits(7);
     assert_valid(&finished);
     let connect = &report(&finished)["stages"][2];
@@ -439,17 +445,7 @@ fn a_stream_that_was_refused_is_asked_for_again_and_not_for_ever() {
         1 => asked.reset(Reason::REFUSED_STREAM),
         _ => asked.open().end(),
     });
-    let mut cmd = wimble();
-    cmd.args([
-        "check",
-        "--json",
-        "--no-tls",
-        "--proxy",
-        &proxy.url(),
-        "--proxy-http-version",
-        "2",
-        "host:22",
-    ]);
+    let mut cmd = check(&proxy);
     let stages = report(&finish(&mut cmd, b"", LIMIT).exits(11))["stages"].clone();
     let asked = stages.as_array().unwrap().iter().find(|stage| stage["name"] == "connect").unwrap();
     assert_eq!((&asked["connections"], proxy.connections()), (&1.into(), 1));
@@ -458,17 +454,7 @@ fn a_stream_that_was_refused_is_asked_for_again_and_not_for_ever() {
         assert!(asked.nth <= 3, "it goes on");
         asked.reset(Reason::REFUSED_STREAM);
     });
-    let mut cmd = wimble();
-    cmd.args([
-        "check",
-        "--json",
-        "--no-tls",
-        "--proxy",
-        &proxy.url(),
-        "--proxy-http-version",
-        "2",
-        "host:22",
-    ]);
+    let mut cmd = check(&proxy);
     let finished = finish(&mut cmd, b"", LIMIT).exits(4);
     assert_eq!(report(&finished)["error"]["detail"], "stream-reset");
     proxy.done();
@@ -543,17 +529,7 @@ fn a_page_that_repeats_a_login_is_masked() {
         Some(_) => asked.refuse(403, &[], "<p>You sent aladdin:open-sesame-7351</p>"),
         None => asked.refuse(407, &[("proxy-authenticate", "Basic realm=\"r\"")], ""),
     });
-    let mut cmd = wimble();
-    cmd.args([
-        "check",
-        "--json",
-        "--no-tls",
-        "--proxy",
-        &proxy.url(),
-        "--proxy-http-version",
-        "2",
-        "host:22",
-    ]);
+    let mut cmd = check(&proxy);
     let finished = finish(with_login(&mut cmd), b"", LIMIT).exits(7);
     assert!(finished.text().contains("You sent [redacted]"), "{}", finished.text());
     assert!(!finished.text().contains("open-sesame-7351"), "{}", finished.text());

@@ -245,7 +245,7 @@ mod tests {
         for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it")).expect("the tests") {
             tests.push_str(&fs::read_to_string(file.expect("a file").path()).unwrap_or_default());
         }
-        let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/report.rs"));
+        let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/no_tunnel.rs"));
         tests.push_str(unit.expect("a file").split("mod tests").nth(1).unwrap_or_default());
         for detail in Detail::ALL {
             assert!(tests.contains(&format!("\"{}\"", detail.name())), "no test sees {detail:?}");

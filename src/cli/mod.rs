@@ -12,6 +12,7 @@ mod explain;
 mod hints;
 mod identity;
 mod log;
+mod no_tunnel;
 #[cfg(feature = "pac")]
 mod pac;
 mod prompt;

@@ -7,6 +7,7 @@ use rustls::AlertDescription;
 
 use crate::cli::exit::Classified as _;
 use crate::cli::hints::Detail;
+use crate::cli::no_tunnel;
 use crate::cli::report::{self, Told};
 use crate::mode::check::{CheckError, Problem, Report, StageStatus};
 use crate::net::probe::ProbeError;
@@ -40,7 +41,7 @@ const ALERTS: [(AlertDescription, Detail); 5] = [
 
 /// A way on which nobody answered, while there are others.
 pub(super) fn passed_over(error: &tunnel::Error) -> String {
-    report::tunnel(error, None).message()
+    no_tunnel::told(error, None).message()
 }
 
 /// The failure of a report, if it has one.
@@ -52,7 +53,7 @@ pub(in crate::cli) fn failure(report: &Report) -> Option<Told> {
     Some(match error {
         CheckError::Route(error) => report::route(error),
         CheckError::Tunnel(error) => {
-            let told = report::tunnel(error, Some(target));
+            let told = no_tunnel::told(error, Some(target));
             if let Some(problems) = proxys_problems(report, &told) {
                 let why = sentences(problems);
                 return Some(told.saying(format!("the proxy's certificate is not trusted: {why}")));

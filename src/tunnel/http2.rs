@@ -3,6 +3,8 @@
 //! Knows when a request may be sent again, and when only HTTP/1.1 helps: the ladder then goes on
 //! there, with what has been found out so far.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout_at};
 
 use super::authentication::{Authentication, Stopped};
@@ -21,7 +23,11 @@ use crate::route::Protocol;
 
 /// Requests that are sent again where the proxy has not touched them: the connection was about to
 /// close, or had died unnoticed. A proxy that goes on like this means it.
-const MAX_AGAIN: usize = 2;
+const MAX_AGAIN: u32 = 2;
+
+/// What is waited before a stream that was refused is asked for again, the first time: one that was
+/// reset counts with its proxy a little longer.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A place for a stream.
 pub(super) struct Place {
@@ -121,6 +127,11 @@ impl<'a> Ladder<'a> {
                         return Err(self.failed(Cause::Http2(Http2Error::NoStreams)));
                     }
                     again += 1;
+                    if let AskError::Http2(Http2Error::Reset(_)) = error {
+                        let pause = tokio::time::sleep(PAUSE * again);
+                        // What is too late is found out below.
+                        let _late = timeout_at(authentication.deadline, pause).await;
+                    }
                     tracing::debug!("asking again: {error}");
                     match self.another(authentication.deadline).await? {
                         Some(other) => place = other,

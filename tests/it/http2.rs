@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use h2::Reason;
 use http::Response;
@@ -457,6 +457,22 @@ fn a_stream_that_was_refused_is_asked_for_again_and_not_for_ever() {
     let mut cmd = check(&proxy);
     let finished = finish(&mut cmd, b"", LIMIT).exits(4);
     assert_eq!(report(&finished)["error"]["detail"], "stream-reset");
+    proxy.done();
+}
+
+#[test]
+fn a_proxy_that_refuses_for_a_moment_is_given_one() {
+    let first = std::sync::OnceLock::new();
+    let proxy = Http2Proxy::start(move |asked: Asked| {
+        let is_full = first.get_or_init(Instant::now).elapsed() < Duration::from_millis(200);
+        async move {
+            match is_full {
+                true => asked.reset(Reason::REFUSED_STREAM),
+                false => asked.open().end(),
+            }
+        }
+    });
+    finish(&mut connect(&proxy), b"", LIMIT).exits(0);
     proxy.done();
 }
 

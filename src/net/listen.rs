@@ -23,7 +23,7 @@ use super::stream::Stream;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Descriptors that are not for connections: standard ones, listeners, the runtime, a resolver, and
-/// a few pipes for those that are busy.
+/// a few pipes for those that are busy. Where there are few, half of them.
 const RESERVED_FILES: u64 = 64;
 
 /// A listening socket. A Unix one takes its path away when it is dropped.
@@ -180,6 +180,22 @@ pub fn raise_file_limit() -> usize {
             limit.current
         }
     };
-    let connections = files.unwrap_or(u64::MAX).saturating_sub(RESERVED_FILES) / 2;
+    carried_by(files.unwrap_or(u64::MAX))
+}
+
+/// How many connections so many descriptors carry.
+fn carried_by(files: u64) -> usize {
+    let connections = (files - RESERVED_FILES.min(files / 2)) / 2;
     usize::try_from(connections).unwrap_or(usize::MAX).clamp(1, tokio::sync::Semaphore::MAX_PERMITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_of_files_still_carries_some() {
+        let carried = [0, 7, 40, 64, 128, 256, 1024, u64::MAX].map(carried_by);
+        assert_eq!(carried, [1, 2, 10, 16, 32, 96, 480, tokio::sync::Semaphore::MAX_PERMITS]);
+    }
 }

@@ -10,6 +10,7 @@ use crate::route::pac::PacError;
 pub(super) fn failed(cause: &PacCause) -> (String, Option<Detail>) {
     match cause {
         PacCause::Read(error) => (reason(error), Some(Detail::PacNotRead)),
+        PacCause::Fetch(error @ FetchError::TooLarge(_)) => (fetched(error), Some(Detail::PacBroken)),
         PacCause::Fetch(error) => (fetched(error), Some(Detail::PacNotFetched)),
         PacCause::SlowServer(time) => {
             (format!("it did not come within {time:?} (--connect-timeout)"), Some(Detail::PacNotFetched))

@@ -107,27 +107,16 @@ impl Exchange {
         &self.sent
     }
 
-    /// A head as it may be shown: without what a proxy repeats of our secrets. What it means is
-    /// decided by what it says.
-    pub fn shown(&self, head: &ResponseHead) -> ResponseHead {
-        ResponseHead {
-            http_1_0: head.http_1_0,
-            status: head.status,
-            reason: self.sent.mask(&head.reason),
-            fields: head.fields.iter().map(|(name, value)| (name.clone(), self.sent.mask(value))).collect(),
-        }
-    }
-
     /// Tells `-vv` of a response in HTTP of this version.
     pub fn log(&self, head: &ResponseHead, version: &str) {
         if tracing::enabled!(tracing::Level::TRACE) {
-            head::log(&self.shown(head), version);
+            head::log(&head.without(&self.sent), version);
         }
     }
 
     /// The refusal that a final response other than 2xx is, as it may be shown.
     pub fn refusal(&self, head: &ResponseHead) -> Refusal {
-        let head = self.shown(head);
+        let head = head.without(&self.sent);
         let challenges = match head.status {
             Status::PROXY_AUTHENTICATION_REQUIRED => Challenges::parse(head.values("Proxy-Authenticate")),
             _ => Challenges::default(),

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_QUOTE};
+use crate::auth::Sent;
 
 /// The lines of a response, for `-vv`.
 pub(super) fn log(head: &ResponseHead, version: &str) {
@@ -91,6 +92,17 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// As it may be shown: without what a proxy repeats of our secrets. What it means is decided by
+    /// what it says.
+    pub fn without(&self, secrets: &Sent) -> Self {
+        Self {
+            http_1_0: self.http_1_0,
+            status: self.status,
+            reason: secrets.mask(&self.reason),
+            fields: self.fields.iter().map(|(name, value)| (name.clone(), secrets.mask(value))).collect(),
+        }
+    }
+
     /// The values of a field, whose name matches in any case, in the order sent.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())

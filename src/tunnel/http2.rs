@@ -145,8 +145,7 @@ impl<'a> Ladder<'a> {
                 // No final response is one.
                 Verdict::Interim => return Err(self.failed(Cause::Closed)),
                 Verdict::Open => {
-                    self.observer
-                        .learnt(Facts::Answered { response: &exchange.shown(&head), sent: exchange.sent() });
+                    self.observer.learnt(Facts::Answered { response: &head, sent: exchange.sent() });
                     if let Err(stopped) = authentication.opened(&head).await {
                         return Err(self.stopped(stopped, authentication, None));
                     }

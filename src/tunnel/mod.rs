@@ -359,10 +359,8 @@ impl Ladder<'_> {
         loop {
             let stopped = match self.advance(&mut handshake, authentication.deadline).await? {
                 Step::Open { response, early } => {
-                    self.observer.learnt(Facts::Answered {
-                        response: &handshake.exchange().shown(&response),
-                        sent: handshake.exchange().sent(),
-                    });
+                    self.observer
+                        .learnt(Facts::Answered { response: &response, sent: handshake.exchange().sent() });
                     if let Err(stopped) = authentication.opened(&response).await {
                         return Err(self.stopped(stopped, authentication, None));
                     }

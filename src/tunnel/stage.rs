@@ -82,9 +82,9 @@ pub enum Facts<'a> {
     Granted,
     /// The 2xx.
     Answered {
-        /// Its head, without what it repeats of our secrets.
+        /// Its head, as it came.
         response: &'a ResponseHead,
-        /// Those: who is behind the proxy may repeat them too.
+        /// Our secrets that it may repeat, and whoever is behind the proxy too: not to be shown.
         sent: &'a Sent,
     },
     /// Another final answer, a 407 that can be answered included.

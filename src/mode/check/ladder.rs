@@ -232,7 +232,8 @@ impl Observer for Ladder {
             Facts::Granted => {}
             Facts::Answered { response, sent } => {
                 self.sent.join(sent);
-                exchange(response.status, &response.reason, &Challenges::default(), explanations(response));
+                let response = response.without(sent);
+                exchange(response.status, &response.reason, &Challenges::default(), explanations(&response));
             }
             Facts::Refused { refusal } => {
                 exchange(refusal.status, &refusal.reason, &refusal.challenges, refusal.explanations.clone());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Lease;
 use crate::net::channel::Channel;
@@ -49,8 +49,9 @@ struct Sending {
     waiting: usize,
     /// The widest that the window has been lately.
     widest: usize,
-    /// Up to when a narrow one is not used.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Up to when a narrow one is not used, while that is waited for.
+    patience: Pin<Box<Sleep>>,
+    waits: bool,
 }
 
 struct Receiving {
@@ -71,7 +72,8 @@ enum End {
 impl Tunnelled {
     /// Of a stream whose heads have been exchanged.
     pub fn new(sending: SendStream<Bytes>, stream: RecvStream, lease: Lease) -> Self {
-        let sending = Sending { stream: sending, waiting: 0, widest: 0, patience: None };
+        let patience = Box::pin(tokio::time::sleep(OVERRIDE));
+        let sending = Sending { stream: sending, waiting: 0, widest: 0, patience, waits: false };
         Self {
             id: stream.stream_id().into(),
             sending: Mutex::new(sending),
@@ -101,7 +103,7 @@ impl Tunnelled {
             let worth = sending.worth_sending();
             sending.stream.reserve_capacity(worth);
             if sending.stream.capacity() >= worth {
-                sending.patience = None;
+                sending.waits = false;
                 return Poll::Ready(Ok(()));
             }
             match sending.stream.poll_capacity(cx) {
@@ -197,9 +199,11 @@ impl Sending {
         if narrow == 0 {
             return Poll::Pending;
         }
-        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(OVERRIDE)));
-        ready!(patience.as_mut().poll(cx));
-        self.patience = None;
+        if !std::mem::replace(&mut self.waits, true) {
+            self.patience.as_mut().reset(Instant::now() + OVERRIDE);
+        }
+        ready!(self.patience.as_mut().poll(cx));
+        self.waits = false;
         self.widest = narrow;
         Poll::Ready(())
     }

@@ -421,8 +421,8 @@ fn readable(text: &Text<'_>, most: usize) -> Option<String> {
 /// A text for outside of the engine, or its length where that is more than `most`: it is measured
 /// where the engine counts what it takes.
 fn taken(text: &Text<'_>, most: usize) -> rquickjs::Result<Result<String, usize>> {
-    let length = text.clone().to_cstring()?.len();
-    if length > most { Ok(Err(length)) } else { text.to_string().map(Ok) }
+    let inside = text.clone().to_cstring()?;
+    Ok(if inside.len() > most { Err(inside.len()) } else { Ok(inside.as_str().to_owned()) })
 }
 
 #[cfg(test)]

@@ -398,17 +398,32 @@ fn the_file_comes_by_https_from_a_server_that_is_trusted() {
 
 #[test]
 fn a_file_that_does_not_come_is_told() {
-    for (answer, says) in [
-        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), "its server answers 404"),
+    let as_it_is_fetched = "it is fetched without a proxy";
+    for (answer, says, hints) in [
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "its server answers 404",
+            as_it_is_fetched,
+        ),
         (
             "HTTP/1.1 302 Found\r\nLocation: http://x/y\u{9b}\r\nContent-Length: 0\r\n\r\n".to_owned(),
             "its server answers 302",
+            as_it_is_fetched,
         ),
-        ("SSH-2.0-x\r\n".to_owned(), "its server speaks no HTTP"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfunction".to_owned(), "its server broke off"),
-        (format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(MAX_SCRIPT + 1)), "it is larger than 1048576 bytes"),
+        ("SSH-2.0-x\r\n".to_owned(), "its server speaks no HTTP", as_it_is_fetched),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfunction".to_owned(),
+            "its server broke off",
+            as_it_is_fetched,
+        ),
+        // Fetched by hand it would be no smaller.
+        (
+            format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(MAX_SCRIPT + 1)),
+            "it is larger than 1048576 bytes",
+            "--proxy URL does without the script",
+        ),
     ] {
-        let finished = fetching(&web(answer), &[]).fails(2).says(says).says("without a proxy");
+        let finished = fetching(&web(answer), &[]).fails(2).says(says).says(hints);
         assert!(!finished.stderr.contains('\u{9b}'));
     }
     fetching(&format!("http://127.0.0.1:{}/", closed_port()), &[]).fails(2).says("cannot be reached");

@@ -41,10 +41,11 @@ const LAW: [(&str, &[&str], &str); 12] = [
 ];
 
 /// Crates that only some rooms may know, and why.
-const CRATES: [(&str, &[&str], &str); 16] = [
+const CRATES: [(&str, &[&str], &str); 17] = [
     ("tokio", &["net", "tunnel", "front", "mode", "cli"], "the pure rooms are fed with bytes, not polled"),
     ("rustls", &["net", "mode", "cli"], "TLS is a socket's affair, and a check's"),
     ("httparse", &["proto"], "who reads heads is proto"),
+    ("sfv", &["proto"], "and what stands in their fields"),
     ("socket2", &["net"], "socket options are net's"),
     ("getrandom", &["tunnel", "mode"], "chance comes in as an argument; who composes has it"),
     (

@@ -12,8 +12,9 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::certificates::certificates;
 use super::credentials::{self, Person};
-use super::settings::{SettingsError, certificates};
+use super::settings::SettingsError;
 use crate::net::trust::Identity;
 
 /// How often a person is asked, as ssh does.

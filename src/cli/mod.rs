@@ -4,6 +4,7 @@
 //! Refuses to know protocols, and to decide anything that a library user would want decided.
 
 mod args;
+mod certificates;
 mod check;
 mod config;
 mod credentials;
@@ -16,6 +17,7 @@ mod no_tunnel;
 #[cfg(feature = "pac")]
 mod pac;
 mod prompt;
+mod proxies;
 mod proxy_tls;
 mod quick;
 mod report;

@@ -107,7 +107,11 @@ impl Classified for Error {
 impl Classified for SocksError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Methods | Self::Forbidden | Self::Login => Kind::Auth,
+            Self::Methods
+            | Self::Forbidden
+            | Self::Login
+            | Self::LoginUnanswered
+            | Self::LoginUnspeakable => Kind::Auth,
             // RFC 1928 §6: 2 is the ruleset, 7 and 8 what the proxy can't do; the others are about
             // the target. SOCKS4's 92 and 93 are about who we are.
             Self::Refused(Refusal::Five(2 | 7 | 8)) => Kind::Refused,

@@ -84,8 +84,8 @@ impl Told {
     }
 }
 
-/// Makes text harmless to a terminal, on one line: control characters, and those that turn the
-/// direction of writing, are escaped.
+/// Makes text harmless to a terminal, on one line: control characters, those that turn the direction
+/// of writing, and those that are not seen at all, are escaped.
 pub(super) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -98,10 +98,12 @@ pub(super) fn printable(text: &str) -> String {
     safe
 }
 
-/// What a terminal obeys instead of showing it: controls, line separators, changes of direction.
+/// What a terminal obeys or hides instead of showing it: controls, line separators, changes of
+/// direction, and what has no width. The joiners of Persian, Indic scripts and emoji stay.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Writes to stderr, as text or as JSON.
@@ -161,7 +163,10 @@ pub(super) fn json_line(value: &serde_json::Value) -> String {
     let mut line = String::new();
     for c in value.to_string().chars() {
         if is_dangerous(c) {
-            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // RFC 8259 §7: beyond the basic plane it takes two.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                line.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             line.push(c);
         }
@@ -488,7 +493,7 @@ mod tests {
 
     #[test]
     fn json_is_safe_to_look_at_and_still_the_same() {
-        let value = serde_json::json!({ "cn": "a\u{9b}31m\u{202e}b\u{1b}" });
+        let value = serde_json::json!({ "cn": "a\u{9b}31m\u{202e}b\u{1b}\u{e0041}" });
         let line = json_line(&value);
         assert!(!line.trim_end().chars().any(is_dangerous), "{line:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON"), value);
@@ -497,6 +502,7 @@ mod tests {
     #[test]
     fn nothing_that_moves_a_cursor_gets_out() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{202e}d\u{9b}"), "a\\u{1b}[2Jb\\r\\nc\\u{202e}d\\u{9b}");
+        assert_eq!(printable("a\u{feff}b\u{200b}\u{e0041}"), "a\\u{feff}b\\u{200b}\\u{e0041}");
         assert_eq!(printable("Zugriff verweigert: größer"), "Zugriff verweigert: größer");
     }
 }

@@ -47,11 +47,27 @@ pub(super) fn failed(error: &SocksError) -> (String, Detail, &'static str) {
             );
         }
         SocksError::Login => ("the proxy refused the name and password".into(), Detail::LoginRefused),
+        // RFC 1929 §2 has it answer first. It may have fallen over just then: it is not held against them.
+        SocksError::LoginUnanswered => {
+            return (
+                "the proxy closed the connection when it was told the name and password".into(),
+                Detail::LoginRefused,
+                "that may be its refusal: check name and password",
+            );
+        }
+        SocksError::LoginUnspeakable => {
+            return (
+                "the proxy wants a name and password, and those given cannot be said to it".into(),
+                Detail::Unusable,
+                "SOCKS5 takes up to 255 bytes of each, and no hash",
+            );
+        }
         SocksError::Nonsense(bytes) => {
             (format!("not a SOCKS answer: {:?}", String::from_utf8_lossy(bytes)), Detail::NotSocks)
         }
         SocksError::Unspeakable => ("this target cannot be said to it".into(), Detail::SocksUnspeakable),
-        SocksError::Closed | SocksError::Truncated => (error.to_string(), Detail::NotSocks),
+        SocksError::Closed => (error.to_string(), Detail::ClosedUnanswered),
+        SocksError::Truncated => (error.to_string(), Detail::CutAnswer),
     };
     (words, detail, detail.hint())
 }

@@ -68,6 +68,12 @@ pub enum SocksError {
     /// It refused the name and password.
     #[error("name and password refused")]
     Login,
+    /// It closed where it ought to have said what it thinks of the name and password.
+    #[error("closed at the name and password")]
+    LoginUnanswered,
+    /// The name and password can't be said: a hash is known alone, or one has more than 255 bytes.
+    #[error("the name and password cannot be said")]
+    LoginUnspeakable,
     /// What it said is not SOCKS; the first bytes of it.
     #[error("not SOCKS")]
     Nonsense(Vec<u8>),
@@ -179,6 +185,9 @@ impl Client {
                 return match (self.eof, self.answered) {
                     (false, _) => Ok((state, Some(Step::Receive(missing)))),
                     (true, false) => Err(SocksError::Closed),
+                    (true, true) if matches!(state, State::Status) && self.answer.is_empty() => {
+                        Err(SocksError::LoginUnanswered)
+                    }
                     (true, true) => Err(SocksError::Truncated),
                 };
             }
@@ -350,6 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn where_it_closes_is_told() {
+        for (answers, error) in [
+            (&b""[..], SocksError::Closed),
+            (b"\x05", SocksError::Truncated),
+            (b"\x05\x02", SocksError::LoginUnanswered),
+            (b"\x05\x02\x01", SocksError::Truncated),
+            (b"\x05\x02\x01\x00", SocksError::Truncated),
+            (b"\x05\x00", SocksError::Truncated),
+        ] {
+            let (_, outcome, _) = run(client(Version::Five, "host:22"), answers, &[9]);
+            assert_eq!(outcome, Err(error), "{answers:?}");
+        }
+    }
+
+    #[test]
     fn each_refusal_has_its_code() {
         for reply in 1..=9 {
             let (_, outcome, _) = run(client(Version::Five, "host:22"), &[5, 0, 5, reply], &[9]);
@@ -361,8 +385,6 @@ mod tests {
         assert_eq!(outcome, Err(SocksError::Methods));
         let (_, outcome, _) = run(client(Version::Five, "host:22"), b"HTTP/1.1 400", &[9]);
         assert_eq!(outcome, Err(SocksError::Nonsense(b"HT".to_vec())));
-        let (_, outcome, _) = run(client(Version::Five, "host:22"), b"", &[9]);
-        assert_eq!(outcome, Err(SocksError::Closed));
     }
 
     fn whole_answers() -> impl Strategy<Value = (Version, Vec<u8>)> {

@@ -58,7 +58,9 @@ impl Error {
             Cause::Unauthenticated { .. }
                 | Cause::LookUp(_)
                 | Cause::NoSocksLogin
-                | Cause::Socks(SocksError::Login)
+                | Cause::Socks(
+                    SocksError::Login | SocksError::LoginUnanswered | SocksError::LoginUnspeakable
+                )
         )
     }
 }
@@ -93,7 +95,7 @@ pub enum Cause {
     /// SOCKS: the proxy said no, or spoke nonsense.
     #[error("no SOCKS tunnel")]
     Socks(#[source] SocksError),
-    /// SOCKS: the proxy wants a name and password and there is none, or none that can be said.
+    /// SOCKS: the proxy wants a name and password and there is none.
     #[error("a name and password are wanted")]
     NoSocksLogin,
     /// The proxy closed before it answered.

@@ -44,8 +44,9 @@ impl Ladder<'_> {
                         if login.is_none() {
                             login = self.socks_login(&account, refused, &mut deadline).await?;
                         }
-                        let message = login.as_ref().and_then(username::message);
-                        let Some(message) = message else { return Err(self.failed(Cause::NoSocksLogin)) };
+                        let Some(login) = &login else { return Err(self.failed(Cause::NoSocksLogin)) };
+                        let message = username::message(login)
+                            .ok_or_else(|| self.failed(Cause::Socks(SocksError::LoginUnspeakable)))?;
                         client.authorize(message);
                     }
                     Err(DriveError::Socks(SocksError::Login)) => break,

@@ -135,6 +135,34 @@ fn they_are_offered_and_sent_only_where_basic_might_be() {
 }
 
 #[test]
+fn a_proxy_that_closes_at_the_password_may_have_refused_it() {
+    let proxy = ScriptedProxy::start(|conn| {
+        assert_eq!(conn.read_exact(4), BOTH);
+        conn.send([5, 2]);
+        let wanted = message("alice", "sesame");
+        assert_eq!(conn.read_exact(wanted.len()), wanted);
+    });
+    let mut cmd = wimble();
+    cmd.args(["connect", "-x", &url("socks5", "alice:sesame@", &proxy), "host:22"]);
+    finish(&mut cmd, b"", LIMIT).exits(6).says("closed the connection").says("check name and password");
+    proxy.done();
+}
+
+#[test]
+fn a_password_that_socks_has_no_room_for_is_not_called_missing() {
+    let proxy = ScriptedProxy::start(|conn| {
+        assert_eq!(conn.read_exact(4), BOTH);
+        conn.send([5, 2]);
+        assert_eq!(conn.read_to_any_end(), b"");
+    });
+    let mut cmd = wimble();
+    cmd.args(["connect", "-x", &url("socks5", "", &proxy), "-U", "alice", "host:22"]);
+    cmd.env("WIMBLE_PROXY_PASSWORD", "x".repeat(256));
+    finish(&mut cmd, b"", LIMIT).fails(6).says("cannot be said to it").says("255 bytes");
+    proxy.done();
+}
+
+#[test]
 fn socks4_is_told_the_name_also_where_there_is_no_password() {
     for (userinfo, option, variable, auth, sent) in [
         ("alice@", None, None, "auto", "alice"),

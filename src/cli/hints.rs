@@ -170,6 +170,8 @@ causes! {
         "the target or the proxy ended it before TLS could begin: is it the right port?"
 
     // The certificate.
+    CopiedCertificate "copied-certificate"
+        "anybody can show a certificate: something on the way pretends to be its owner, do not trust it"
     Expired "expired"
         "the target's certificate must be renewed"
     NotYetValid "not-yet-valid"

@@ -6,7 +6,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::hints::Detail;
 use super::report::reason;
-use crate::net::trust::unfit;
+use crate::net::trust::{Unfit, unfit};
 
 /// The words, the cause, and what to try.
 pub(super) fn failed(error: &io::Error, first: &[u8]) -> (String, Detail, &'static str) {
@@ -19,6 +19,12 @@ pub(super) fn failed(error: &io::Error, first: &[u8]) -> (String, Detail, &'stat
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => {
+            if unfit(why) == Some(&Unfit::NotItsKey) {
+                return told(
+                    format!("the proxy's certificate proves nothing: {}", Unfit::NotItsKey),
+                    Detail::CopiedCertificate,
+                );
+            }
             let (why, hint) = untrusted(why);
             (format!("the proxy's certificate is not trusted: {why}"), Detail::ProxyUntrusted, hint)
         }

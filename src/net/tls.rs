@@ -11,12 +11,14 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{
     ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, ClientConfig, CommonState, DigitallySignedStruct, Error, NamedGroup, SignatureScheme,
 };
+
+use super::trust::{Unfit, proof, unfit};
 
 /// What was seen of a TLS peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct Seen {
     pub group: Option<String>,
     /// The scheme by which the peer signed the handshake, as the IANA registry names it.
     pub signature: Option<String>,
+    /// Whether that is the signature of another key than the certificate's: it is a copy.
+    pub copied: bool,
     /// The protocol agreed upon by ALPN.
     pub alpn: Option<String>,
     /// How many bytes of OCSP response were stapled (RFC 6066 §8); `None`: it was not.
@@ -155,6 +159,17 @@ struct Witness {
     identity: Arc<dyn ResolvesClientCert>,
 }
 
+impl Witness {
+    /// Notes what is true of the signature, also for a judge who accepts anybody's.
+    fn signed(&self, scheme: SignatureScheme, proof: &Result<HandshakeSignatureValid, Error>) {
+        let copied = match proof {
+            Err(Error::InvalidCertificate(why)) => unfit(why) == Some(&Unfit::NotItsKey),
+            Ok(_) | Err(_) => false,
+        };
+        self.watch.saw(|seen| (seen.signature, seen.copied) = (Some(signature_name(scheme)), copied));
+    }
+}
+
 impl ServerCertVerifier for Witness {
     fn verify_server_cert(
         &self,
@@ -178,7 +193,7 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.watch.saw(|seen| seen.signature = Some(signature_name(dss.scheme)));
+        self.signed(dss.scheme, &proof(verify_tls12_signature, message, cert, dss));
         self.judge.verify_tls12_signature(message, cert, dss)
     }
 
@@ -188,7 +203,7 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.watch.saw(|seen| seen.signature = Some(signature_name(dss.scheme)));
+        self.signed(dss.scheme, &proof(verify_tls13_signature, message, cert, dss));
         self.judge.verify_tls13_signature(message, cert, dss)
     }
 

@@ -10,7 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
@@ -187,6 +189,10 @@ pub enum Unfit {
     /// An RSA key of fewer bits than are safe.
     #[error("its key is too short: RSA {0}")]
     ShortKey(usize),
+    /// Nothing is wrong with it, but it is another's: the handshake is signed with another key than
+    /// its own (RFC 8446 §4.4.3, RFC 5246 §7.4.3).
+    #[error("whoever shows it does not have its key")]
+    NotItsKey,
 }
 
 /// Why no trust helps the certificate that was refused, if that is why.
@@ -212,6 +218,31 @@ fn told(certificate: &CertificateDer<'_>, error: Error) -> Error {
         (_, _, _) => return error,
     };
     CertificateError::Other(OtherError(Arc::new(why))).into()
+}
+
+/// rustls's functions for the signature under a handshake.
+type Verify = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error>;
+
+/// Whether the handshake is signed with the key of the certificate. A certificate proves nothing:
+/// everybody may have it.
+pub(super) fn proof(
+    verify: Verify,
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let algorithms = provider().signature_verification_algorithms;
+    let wrong = Error::InvalidCertificate(CertificateError::BadSignature);
+    verify(message, certificate, signed, &algorithms).map_err(|error| {
+        let told = told(certificate, error);
+        let copied = || CertificateError::Other(OtherError(Arc::new(Unfit::NotItsKey))).into();
+        if told == wrong { copied() } else { told }
+    })
 }
 
 /// Decides whether a certificate is accepted, and with it the signatures of the handshake.
@@ -295,8 +326,7 @@ impl ServerCertVerifier for Judge {
         if let Accepts::Anybody = self.accepts {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-            .map_err(|error| told(cert, error))
+        proof(verify_tls12_signature, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -308,8 +338,7 @@ impl ServerCertVerifier for Judge {
         if let Accepts::Anybody = self.accepts {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-            .map_err(|error| told(cert, error))
+        proof(verify_tls13_signature, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -197,6 +197,28 @@ fn a_broken_signature_and_what_the_verifier_alone_sees_have_their_cause() {
     let server = s_server(&mail, &key, &[]);
     let seen = json(&proxy.url(), &["--cacert", text(&file("authority.pem"))], &server.target(), 10);
     assert_eq!(seen["error"]["detail"], "untrusted", "{seen}");
+}
+
+#[test]
+fn who_shows_a_certificate_and_does_not_have_its_key_is_not_trusted_and_told_nothing() {
+    let pki = Pki::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = pki.copyist(&[version]);
+        let (tell, told) = mpsc::channel();
+        let target = Origin::serving(move |tcp| {
+            let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), tcp);
+            let mut asked = Vec::new();
+            let _any_end = tls.read_to_end(&mut asked);
+            tell.send(asked).unwrap();
+        });
+        let target = target.target().replace("127.0.0.1", "localhost");
+        let ca = pki.ca_file();
+        let seen = json("direct", &["--cacert", text(&ca), "--http=/secret"], &target, 10);
+        assert_eq!(seen["error"]["detail"], "copied-certificate", "{seen}");
+        assert_eq!(seen["tls"]["chain"].as_array().unwrap().len(), 2, "{seen}");
+        assert_eq!(seen["tls"]["trusted"]["cacert"], false, "{seen}");
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), b"", "a request");
+    }
 }
 
 #[test]

@@ -76,6 +76,21 @@ fn connect(proxy: &ScriptedProxy, pki: &Pki) -> Command {
 }
 
 #[test]
+fn a_proxy_that_shows_a_certificate_and_does_not_have_its_key_is_no_reason_to_trust_anybody() {
+    let pki = Pki::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = pki.copyist(&[version]);
+        let proxy = ScriptedProxy::start(move |conn| {
+            let mut tls = Tls::accept(conn, &config);
+            assert!(tls.0.read_to_end(&mut Vec::new()).is_err(), "an alert");
+        });
+        let finished = finish(&mut connect(&proxy, &pki), b"", LIMIT).fails(5).says("does not have its key");
+        assert!(!finished.stderr.contains("--proxy-cacert"), "{}", finished.stderr);
+        proxy.done();
+    }
+}
+
+#[test]
 fn sixteen_mebibytes_each_way_at_once_in_tls() {
     let (pki, proxy) = scripted(Leaf::Good, |conn, config| {
         let mut tls = Tls::open(conn, config);

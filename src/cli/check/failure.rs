@@ -13,6 +13,7 @@ use crate::mode::check::{CheckError, Problem, Report, StageStatus};
 use crate::net::probe::ProbeError;
 use crate::net::starttls::StarttlsError;
 use crate::net::tls;
+use crate::net::trust::Unfit;
 use crate::starttls::UpgradeError;
 use crate::tunnel::{self, Stage};
 
@@ -211,6 +212,7 @@ fn problem_detail(problem: &Problem) -> Detail {
         Problem::SelfSigned => Detail::SelfSigned,
         Problem::UnknownIssuer(_) | Problem::OtherIssuer(_) => Detail::UnknownIssuer,
         Problem::MissingIssuer(_) => Detail::MissingIssuer,
+        Problem::Copied => Detail::CopiedCertificate,
         Problem::WeakKey(_) => Detail::WeakKey,
         Problem::WeakSignature(_) => Detail::WeakSignature,
         Problem::Other(_) => Detail::Untrusted,
@@ -246,6 +248,7 @@ pub(super) fn problem(problem: &Problem) -> String {
         Problem::MissingIssuer(issuer) => {
             format!("it came alone, and its issuer is no root that is known here: {issuer}")
         }
+        Problem::Copied => Unfit::NotItsKey.to_string(),
         Problem::WeakKey(key) => format!("its key is too short: {key}"),
         Problem::WeakSignature(algorithm) => format!("it is signed with {algorithm}, which is broken"),
         Problem::Other(reason) => reason.clone(),

@@ -40,12 +40,21 @@ pub(super) struct Judgement<'a> {
 impl Judgement<'_> {
     pub(super) fn of(&self, name: &ServerName<'static>, seen: Seen) -> TlsReport {
         let chain: Vec<_> = seen.chain.iter().map(|der| CertificateFacts::read(der)).collect();
-        let verdicts = match seen.chain.as_slice() {
+        let mut verdicts = match seen.chain.as_slice() {
             [] => Vec::new(),
             chain => trust::verdicts(self.trust, self.tls.store(), name, chain),
         };
+        if seen.copied {
+            // Whose certificate it is, is trusted; who shows it is not.
+            for (_, verdict) in &mut verdicts {
+                *verdict = Verdict::of_a_copy();
+            }
+        }
         let counting = verdicts.iter().filter(|(store, _)| self.mozilla_counts || *store != Store::Mozilla);
-        let mut problems = trust::problems(name, &seen.chain, &chain, counting.map(|(_, verdict)| verdict));
+        let mut problems = match seen.copied {
+            true => vec![Problem::Copied],
+            false => trust::problems(name, &seen.chain, &chain, counting.map(|(_, verdict)| verdict)),
+        };
         if let Some(left) = self.warn_expiry {
             let now = SystemTime::now();
             let has_ended = |at: &Moment| at.elapsed(now).is_ok();

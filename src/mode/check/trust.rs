@@ -14,7 +14,7 @@ use rustls::{CertificateError, RootCertStore};
 use super::certificate::{CertificateFacts, Moment};
 use crate::net::store;
 use crate::net::tls::provider;
-use crate::net::trust::{Judge, Trust, unfit};
+use crate::net::trust::{Judge, Trust, Unfit, unfit};
 
 /// A set of roots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,13 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Of a certificate that somebody shows who does not have its key.
+    pub(super) fn of_a_copy() -> Self {
+        Self::Untrusted { why: Why::Else, words: Unfit::NotItsKey.to_string() }
+    }
+}
+
 /// What a refusal says about the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -55,6 +62,8 @@ pub enum Why {
 /// One thing that is wrong with a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
+    /// Whoever shows it does not have its key.
+    Copied,
     /// It is not valid any more.
     Expired(Moment),
     /// It is not valid yet.

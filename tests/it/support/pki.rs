@@ -115,6 +115,22 @@ impl Pki {
         Arc::new(server_config(chain.into_iter().map(Into::into).collect(), &key))
     }
 
+    /// A TLS server that shows a good certificate, of which it does not have the key.
+    pub(crate) fn copyist(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let chain = self.chain(Leaf::Good, &KeyPair::generate().unwrap());
+        let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(Into::into).collect();
+        let other =
+            PrivateKeyDer::from(PrivatePkcs8KeyDer::from(KeyPair::generate().unwrap().serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = provider.key_provider.load_private_key(other).unwrap();
+        let shown = rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, key));
+        let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        Arc::new(config.with_no_client_auth().with_cert_resolver(Arc::new(shown)))
+    }
+
     /// A TLS server that shows such a certificate.
     pub(crate) fn server(&self, leaf: Leaf) -> TlsServer {
         let key = KeyPair::generate().unwrap();

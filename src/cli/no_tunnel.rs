@@ -89,7 +89,10 @@ fn no_tunnel(error: &tunnel::Error, target: Option<&Authority>) -> Told {
         }
         Cause::NoSocksLogin => told("the proxy wants a name and password".into()).because(Detail::NoLogin),
         Cause::Closed => told("closed without an answer".into()).because(Detail::ClosedUnanswered),
-        Cause::Broken(why) => told(reason(why)).because(Detail::BrokenUnanswered),
+        Cause::Broken(why) => {
+            let says_why = why.get_ref().is_some_and(|inner| inner.is::<Http2Error>());
+            told(reason(why)).because(if says_why { Detail::StreamReset } else { Detail::BrokenUnanswered })
+        }
         Cause::Nonsense(why) => {
             let (why, detail) = nonsense(why);
             told(why).because(detail)

@@ -3,6 +3,7 @@
 //! Linux gives it as TCP_INFO; getsockopt(2) would need `unsafe`, the same structure comes by
 //! sock_diag(7), as ss(8) asks for it. Elsewhere, and where the kernel does not say, there is none.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -18,13 +19,32 @@ pub struct TcpInfo {
     pub unacknowledged: u32,
 }
 
+/// Which connection that is, for who does not hold it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+impl Ends {
+    /// `None`: it is not connected any more.
+    pub fn of(stream: &TcpStream) -> Option<Self> {
+        Some(Self { local: stream.local_addr().ok()?, peer: stream.peer_addr().ok()? })
+    }
+}
+
+/// Asks the kernel.
+pub fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
+    Ends::of(stream).and_then(tcp_info_between)
+}
+
 /// Asks the kernel.
 #[cfg(target_os = "linux")]
-pub fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
+pub fn tcp_info_between(Ends { local, peer }: Ends) -> Option<TcpInfo> {
     use rustix::net::netlink::{self, SocketAddrNetlink};
     use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-    let request = request(stream.local_addr().ok()?, stream.peer_addr().ok()?);
+    let request = request(local, peer);
     let flags = SocketFlags::CLOEXEC;
     let kernel =
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))
@@ -38,12 +58,12 @@ pub fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
 
 /// Asks nobody.
 #[cfg(not(target_os = "linux"))]
-pub fn tcp_info(_: &TcpStream) -> Option<TcpInfo> {
+pub fn tcp_info_between(_: Ends) -> Option<TcpInfo> {
     None
 }
 
 #[cfg(target_os = "linux")]
-fn request(local: std::net::SocketAddr, peer: std::net::SocketAddr) -> Vec<u8> {
+fn request(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
     use std::net::IpAddr;
 
     const AF_INET: u8 = 2;

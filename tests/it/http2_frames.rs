@@ -99,6 +99,75 @@ fn r47_the_client_of_a_forward_is_reset_where_a_tunnel_ends_without_its_end() {
 }
 
 #[test]
+fn what_is_under_way_to_clients_that_have_gone_ends_no_other_tunnel() {
+    const GONE: u32 = 95;
+    let (next, go) = mpsc::channel::<()>();
+    let proxy = ScriptedProxy::start(move |conn| {
+        let mut frames = Frames::open(conn, &[]);
+        let streams: Vec<u32> = (1..=GONE).map(|nth| 1 + 2 * nth).collect();
+        for stream in &streams {
+            frames.expect(HEADERS, *stream);
+            frames.send(&Frames::frame(HEADERS, END_HEADERS, *stream, &Frames::block(&[(":status", "200")])));
+            frames.send(&Frames::frame(DATA, 0, *stream, b"x"));
+            frames.expect(RST_STREAM, *stream);
+            next.send(()).unwrap();
+        }
+        // RFC 9113 §5.1: who resets a stream may get more of it for a while.
+        for stream in streams {
+            frames.send(&Frames::frame(DATA, 0, stream, b"late").repeat(30));
+        }
+        frames.send(&Frames::frame(DATA, 0, 1, b"alive"));
+        assert_eq!(frames.expect(DATA, 1), b"too");
+        leave(frames);
+    });
+    let mut cmd = wimble();
+    cmd.args(["forward", "--proxy", &proxy.url(), "--proxy-http-version", "2", "0:host:22"]);
+    let (_running, port) = listening(&mut cmd);
+    let mut client = Conn::to(port);
+    for _ in 0..GONE {
+        let mut gone = Conn::to(port);
+        assert_eq!(gone.read_exact(1), b"x");
+        gone.reset();
+        go.recv_timeout(LIMIT).unwrap();
+    }
+    assert_eq!(client.read_exact(5), b"alive");
+    client.send("too");
+    client.read_to_any_end();
+    proxy.done();
+}
+
+#[test]
+fn frames_that_say_nothing_may_come_for_ever() {
+    let nothing = Frames::frame(DATA, 0, 1, b"");
+    let proxy = ScriptedProxy::start(move |conn| {
+        let mut frames = Frames::open(conn, &[]);
+        for _ in 0..300 {
+            frames.send(&[&nothing[..], &Frames::frame(DATA, 0, 1, b"x"), &nothing].concat());
+        }
+        frames.send(&Frames::frame(DATA, END_STREAM, 1, b""));
+        leave(frames);
+    });
+    let finished = finish(&mut connect(&proxy), b"", LIMIT).exits(0);
+    assert_eq!(finished.text(), "x".repeat(300));
+    proxy.done();
+}
+
+#[test]
+fn a_goaway_with_an_error_is_what_a_tunnel_that_ends_behind_it_died_of() {
+    let proxy = ScriptedProxy::start(|conn| {
+        let mut frames = Frames::accept(conn, &[]);
+        frames.expect(HEADERS, 1);
+        frames.send(&goaway(2));
+        leave(frames);
+    });
+    finish(&mut connect(&proxy), b"", LIMIT)
+        .fails(4)
+        .says("GOAWAY INTERNAL_ERROR")
+        .says("its log may say why");
+    proxy.done();
+}
+
+#[test]
 fn what_a_connection_dies_of_is_told_in_the_words_of_http_2() {
     for (frame, words) in [
         (Frames::frame(RST_STREAM, 0, 1, &63u32.to_be_bytes()), "RST_STREAM error 0x3f"),

@@ -1,5 +1,7 @@
 //! HTTP/2 with nghttpx in front of Squid: what people do through it, and how connections are shared.
 
+use std::io::Write as _;
+
 use crate::check::report;
 use crate::check_output::assert_valid;
 use crate::support::origin::Origin;
@@ -18,6 +20,24 @@ fn curl_and_ssh_over_http_2_inside_tls() {
     curl_and_ssh_work_through(&options, &pki);
     // One forward, whose two connections share; and one ssh.
     assert_eq!((proxy.connections("h2").len(), proxy.tunnels()), (2, 3));
+}
+
+#[test]
+fn a_proxy_that_wants_a_certificate_says_so_over_http_2_too() {
+    let target = Origin::serving(|mut stream| stream.write_all(b"hello").unwrap());
+    let pki = Pki::new();
+    let proxy = Nghttpx::wanting_certificates(&pki);
+    let connect = || {
+        let mut cmd = wimble();
+        cmd.args(["connect", "-x", &proxy.url(), "--proxy-cacert"]).arg(pki.ca_file()).arg(target.target());
+        cmd
+    };
+    finish(&mut connect(), b"", LIMIT).fails(5).says("refuses our certificate, or misses one");
+    let (certificate, key) = pki.identity();
+    let mut cmd = connect();
+    cmd.arg("--proxy-cert").arg(certificate).arg("--proxy-key").arg(key);
+    assert_eq!(finish(&mut cmd, b"", LIMIT).exits(0).text(), "hello");
+    assert_eq!(proxy.connections("h2").len(), 1);
 }
 
 #[test]

@@ -176,6 +176,32 @@ fn r47_a_reset_of_the_client_is_one_for_the_target_and_for_no_other() {
 }
 
 #[test]
+fn what_is_under_way_to_targets_that_have_gone_ends_no_other_tunnel() {
+    const GONE: u32 = 90;
+    let gone = Origin::serving(|stream| {
+        (&stream).read_exact(&mut [0]).unwrap();
+        Conn::new(stream).reset();
+    });
+    let (echo, (_running, port)) = (Origin::echo(), serve(&[]));
+    let mut frames = Frames::to(port);
+    frames.send(&Frames::connect(1, &echo.target()));
+    frames.expect(HEADERS, 1);
+    let streams: Vec<u32> = (1..=GONE).map(|nth| 1 + 2 * nth).collect();
+    for stream in &streams {
+        frames.send(&Frames::connect(*stream, &gone.target()));
+        frames.expect(HEADERS, *stream);
+        frames.send(&Frames::frame(DATA, 0, *stream, b"x"));
+        frames.expect_reset(*stream, Reason::CONNECT_ERROR);
+    }
+    // RFC 9113 §5.1: who resets a stream may get more of it for a while.
+    for stream in streams {
+        frames.send(&Frames::frame(DATA, 0, stream, b"late").repeat(5));
+    }
+    frames.send(&Frames::frame(DATA, 0, 1, b"alive"));
+    assert_eq!(frames.expect(DATA, 1), b"alive");
+}
+
+#[test]
 fn r48_a_tunnel_that_is_not_read_does_not_hold_up_the_others() {
     let flood = Origin::serving(|mut stream| while stream.write_all(&[7; 64 * 1024]).is_ok() {});
     let (origin, (_running, port)) = (Origin::echo(), serve(&[]));

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::RangeInclusive;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -22,10 +23,11 @@ use tokio::time::Instant;
 
 use super::wire::{Left, Remains, Wire};
 use super::{
-    CONNECTION_WINDOW, Connection, FRAMES, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled,
+    CONNECTION_WINDOW, Connection, FRAMES, Lease, MAX_RESET, MAX_STREAMS, RESET_MEMORY, SEND_BUFFER,
+    STREAM_WINDOW, Tunnelled,
 };
 use crate::net::stream::Stream;
-use crate::net::tcp_info::tcp_info;
+use crate::net::tcp_info::{Ends, tcp_info_between};
 use crate::proto::exchange::{Exchange, Verdict};
 use crate::proto::head::{HeadError, ResponseHead, Status};
 use crate::proto::http2::{Code, Http2Error};
@@ -33,11 +35,15 @@ use crate::proto::limits::{MAX_FIELDS, MAX_HEAD};
 use crate::proto::request::Message;
 use crate::proto::{HandshakeError, request};
 
-/// How long a peer may take for a ping, at most. A path over a satellite takes a second.
-const PONG: Duration = Duration::from_secs(15);
+/// How long a peer may take for a ping: as long as it may be silent, within these. A path over a
+/// satellite takes a second.
+const PONG: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(15);
 
 /// How long a ping may take that goes with a request: whoever asks is waiting.
 const PONG_FOR_REQUEST: Duration = Duration::from_secs(5);
+
+/// How often in that time it is looked whether what is before the ping is on its way.
+const LOOKS: u32 = 4;
 
 /// A connection that was heard so lately needs no ping with a request.
 const FRESH: Duration = Duration::from_secs(1);
@@ -101,6 +107,7 @@ pub async fn begin(
     let shared = Arc::new(Shared { settled, asked, freed, said });
     let connection = Connection::new(shared.freed.clone());
     let remains = Remains::default();
+    let ends = stream.tcp().and_then(Ends::of);
     let wire = Wire::new(stream, connection.clone(), remains.clone());
     let handshake = Builder::new()
         .enable_push(false)
@@ -110,11 +117,13 @@ pub async fn begin(
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32)
         .initial_max_send_streams(MAX_STREAMS)
+        .max_concurrent_reset_streams(MAX_RESET)
+        .reset_stream_duration(RESET_MEMORY)
         .handshake(wire);
     let (sender, mut running) = handshake.await.map_err(io_error)?;
     let requests = Requests { sender, connection: connection.clone(), shared: shared.clone() };
     let pings = running.ping_pong().ok_or(io::ErrorKind::Unsupported)?;
-    Ok((requests, run(running, pings, connection, shared, remains, probe)))
+    Ok((requests, run(running, pings, connection, shared, remains, probe, ends)))
 }
 
 impl Requests {
@@ -296,17 +305,17 @@ async fn run(
     shared: Arc<Shared>,
     remains: Remains,
     probe: Option<Duration>,
+    ends: Option<Ends>,
 ) {
     let mut running = Box::pin(running);
     // The first one goes with the first request: behind its answer the peer's SETTINGS are known.
-    let mut pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| (Instant::now(), None));
+    let mut pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| Pinged::new(None, ends));
     let mut unmissed = Instant::now();
     loop {
-        // Whatever is heard postpones it: a pong may come behind much that is on the way already.
-        let due = || match (pinged, probe) {
-            (Some((since, Some(patience))), _) => since.max(connection.heard()).checked_add(patience),
+        let due = match (&pinged, probe) {
+            (Some(pinged), _) => pinged.next_look(),
             (None, Some(probe)) => unmissed.max(connection.heard()).checked_add(probe),
-            (Some((_, None)), _) | (None, None) => None,
+            (None, None) => None,
         };
         let mut asked = pin!(shared.asked.notified());
         tokio::select! {
@@ -315,6 +324,9 @@ async fn run(
                     tracing::debug!("HTTP/2: {error}");
                     if error.is_io() {
                         connection.die(&io_error(error));
+                    } else if let (true, true, Some(reason)) = (error.is_go_away(), error.is_remote(), error.reason()) {
+                        let why = Http2Error::GoAway(reason.into());
+                        connection.die(&io::Error::new(io::ErrorKind::ConnectionAborted, why));
                     }
                 }
                 break;
@@ -326,18 +338,19 @@ async fn run(
                     shared.freed.notify_waiters();
                 } else {
                     // The connection is over, and tells so above.
-                    pinged = Some((Instant::now(), None));
+                    pinged = Some(Pinged::new(None, ends));
                 }
             }
-            () = at(due()) => match pinged {
-                _ if due().is_some_and(|due| due > Instant::now()) => {}
-                Some(_) => {
+            () = at(due) => match &mut pinged {
+                Some(pinged) => if pinged.is_given_up(&connection) {
                     connection.die(&io::Error::new(io::ErrorKind::TimedOut, "it does not answer pings"));
                     break;
-                }
+                },
+                // Something was heard meanwhile.
+                None if probe.is_some_and(|probe| connection.heard().elapsed() < probe) => {}
                 None if connection.streams() > 0 => {
-                    let patience = probe.unwrap_or(PONG).min(PONG);
-                    pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| (Instant::now(), Some(patience)));
+                    let patience = probe.map(|probe| probe.clamp(*PONG.start(), *PONG.end()));
+                    pinged = pings.send_ping(Ping::opaque()).is_ok().then(|| Pinged::new(patience, ends));
                 }
                 // Nobody would miss it.
                 None => unmissed = Instant::now(),
@@ -345,7 +358,7 @@ async fn run(
             () = &mut asked => {
                 if pinged.is_none() && connection.heard().elapsed() > FRESH {
                     let sent = pings.send_ping(Ping::opaque()).is_ok();
-                    pinged = sent.then(|| (Instant::now(), Some(PONG_FOR_REQUEST)));
+                    pinged = sent.then(|| Pinged::new(Some(PONG_FOR_REQUEST), ends));
                 }
             }
         }
@@ -360,12 +373,53 @@ async fn run(
     }
 }
 
+/// A ping that is not answered yet.
+#[derive(Debug)]
+struct Pinged {
+    /// How long nothing may be seen of the peer; `None`: for ever.
+    patience: Option<Duration>,
+    ends: Option<Ends>,
+    looked: Instant,
+    /// When the peer was last seen to take something.
+    taken: Instant,
+    unacknowledged: u32,
+}
+
+impl Pinged {
+    fn new(patience: Option<Duration>, ends: Option<Ends>) -> Self {
+        let now = Instant::now();
+        let unacknowledged = patience.map_or(0, |_| unacknowledged(ends));
+        Self { patience, ends, looked: now, taken: now, unacknowledged }
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        self.looked.checked_add(self.patience? / LOOKS)
+    }
+
+    /// Whether the peer is dead. Whatever is heard postpones that: a pong may come behind much that
+    /// is on the way already. So does what it takes: the ping may stand behind megabytes that are on
+    /// their way to it.
+    fn is_given_up(&mut self, connection: &Connection) -> bool {
+        self.looked = Instant::now();
+        let before = std::mem::replace(&mut self.unacknowledged, unacknowledged(self.ends));
+        if self.unacknowledged < before {
+            self.taken = self.looked;
+        }
+        let alive = self.taken.max(connection.heard());
+        self.patience.is_some_and(|patience| alive.elapsed() >= patience)
+    }
+}
+
+/// Bytes on their way.
+fn unacknowledged(ends: Option<Ends>) -> u32 {
+    ends.and_then(tcp_info_between).map_or(0, |info| info.unacknowledged)
+}
+
 /// Reads up to the peer's end. A socket that is closed while something unread is there (a
 /// WINDOW_UPDATE is enough) is reset, and what was still on its way out is lost: whether nothing
 /// can have been.
 async fn farewell(mut stream: Stream, connection: &Connection) -> bool {
-    let unacknowledged =
-        |stream: &Stream| stream.tcp().and_then(tcp_info).map_or(0, |info| info.unacknowledged);
+    let ends = stream.tcp().and_then(Ends::of);
     let began = Instant::now();
     let mut nobody_reads = [0; 4096];
     let (mut on_its_way, mut moved) = (u32::MAX, began);
@@ -375,7 +429,7 @@ async fn farewell(mut stream: Stream, connection: &Connection) -> bool {
             // It wants no more.
             return true;
         }
-        match unacknowledged(&stream) {
+        match unacknowledged(ends) {
             0 => return true,
             rest if rest < on_its_way => {
                 (on_its_way, moved) = (rest, Instant::now());
@@ -406,14 +460,40 @@ mod tests {
 
     use super::*;
 
+    /// A connection that is full, and whoever may read from it.
+    async fn full() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let near = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let (far, _) = listener.accept().await.expect("accepted");
+        near.writable().await.expect("room");
+        while near.try_write(&[0; 16 * 1024]).is_ok() {}
+        (near, far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_behind_much_that_is_being_taken_is_waited_for_and_one_behind_nothing_is_not() {
+        let (near, mut far) = full().await;
+        let (connection, patience) = (Connection::default(), *PONG.start());
+        // Heard once, long ago.
+        tokio::time::sleep(2 * patience).await;
+        let mut pinged = Pinged::new(Some(patience), Ends::of(&near));
+        let mut bytes = vec![0; 300_000];
+        for _ in 0..3 * LOOKS {
+            let _some = far.read(&mut bytes).await.expect("bytes");
+            at(pinged.next_look()).await;
+            assert!(!pinged.is_given_up(&connection), "it takes what comes");
+        }
+        let stopped = Instant::now();
+        while !pinged.is_given_up(&connection) {
+            at(pinged.next_look()).await;
+        }
+        assert!(stopped.elapsed() < 2 * patience, "{:?}", stopped.elapsed());
+    }
+
     /// What comes of a farewell to a peer that reads 100 kB a second, so many times; before it more
     /// is sent than that takes in any time.
     async fn parted(times: usize) -> bool {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-        let near = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
-        let (mut far, _) = listener.accept().await.expect("accepted");
-        near.writable().await.expect("room");
-        while near.try_write(&[0; 16 * 1024]).is_ok() {}
+        let (near, mut far) = full().await;
         let reads = async {
             let mut bytes = vec![0; 100_000];
             for _ in 0..times {

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::MAX_STREAMS;
+use crate::net::trust;
+use crate::proto::http2::Http2Error;
 
 /// Ends that are remembered: those of all streams that there can be, and of as many that nobody
 /// has any more.
@@ -33,7 +35,7 @@ struct State {
     moved: Moment,
     /// Streams whose END_STREAM has been taken, up to their drop.
     ended: Mutex<BTreeSet<u32>>,
-    died: OnceLock<(io::ErrorKind, String)>,
+    died: OnceLock<io::Error>,
 }
 
 /// A moment that is moved on, and looked at, from anywhere.
@@ -144,13 +146,33 @@ impl Connection {
 
     /// It is dead, and that is why: what its streams tell from here on. The first word counts.
     pub fn die(&self, error: &io::Error) {
-        let _known_already = self.0.died.set((error.kind(), error.to_string()));
+        let _known_already = self.0.died.set(again(error));
+    }
+
+    /// The stream below fails. h2 forgets what TLS says of it: in TLS 1.3 that a proxy refuses our
+    /// certificate comes here.
+    pub(super) fn fails(&self, error: &io::Error) {
+        if trust::is_tls(error) {
+            self.die(error);
+        }
     }
 
     /// Why it is dead, if it is.
     pub fn cause(&self) -> Option<io::Error> {
-        self.0.died.get().map(|(kind, why)| io::Error::new(*kind, why.clone()))
+        self.0.died.get().map(again)
     }
+}
+
+/// The same error once more. Those that are told in words of their own keep their type.
+fn again(error: &io::Error) -> io::Error {
+    let inner = error.get_ref();
+    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return io::Error::new(error.kind(), tls.clone());
+    }
+    if let Some(http2) = inner.and_then(|inner| inner.downcast_ref::<Http2Error>()) {
+        return io::Error::new(error.kind(), http2.clone());
+    }
+    io::Error::new(error.kind(), error.to_string())
 }
 
 impl Lease {

@@ -4,7 +4,7 @@
 use std::cmp::min;
 
 /// What a frame begins with.
-const HEADER: usize = 9;
+pub(super) const HEADER: usize = 9;
 
 /// Where in a frame the stream of bytes is.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub(super) struct Frame {
     kind: u8,
     flags: u8,
     stream: u32,
+    length: usize,
 }
 
 impl Frame {
@@ -33,6 +34,11 @@ impl Frame {
     /// What HTTP/2 begins with, and nothing else does (RFC 9113 §3.4).
     pub(super) fn is_settings(self) -> bool {
         self.kind == Self::SETTINGS && self.stream == 0
+    }
+
+    /// Whether it is DATA without a byte, and ends nothing.
+    pub(super) fn says_nothing(self) -> bool {
+        self.kind == Self::DATA && self.length == 0 && self.stream != 0 && self.ends().is_none()
     }
 
     /// The stream after whose end nothing of it follows (RFC 9113 §5.1).
@@ -48,8 +54,9 @@ impl Frames {
         self.known == 0
     }
 
-    /// Tells of each frame whose last byte is among these, the next ones.
-    pub(super) fn pass(&mut self, mut bytes: &[u8], mut whole: impl FnMut(Frame)) {
+    /// Tells of each frame whose last byte is among these, the next ones; and where in them it ends.
+    pub(super) fn pass(&mut self, these: &[u8], mut whole: impl FnMut(Frame, usize)) {
+        let mut bytes = these;
         loop {
             if self.known < HEADER {
                 let (now, later) = bytes.split_at(min(bytes.len(), HEADER - self.known));
@@ -69,9 +76,11 @@ impl Frames {
                 return;
             }
             self.known = 0;
-            let [_, _, _, kind, flags, stream @ ..] = self.header;
+            let [high, middle, low, kind, flags, stream @ ..] = self.header;
+            let length = u32::from_be_bytes([0, high, middle, low]) as usize;
             // One bit is reserved.
-            whole(Frame { kind, flags, stream: u32::from_be_bytes(stream) & 0x7fff_ffff });
+            let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+            whole(Frame { kind, flags, stream, length }, these.len() - bytes.len());
         }
     }
 }
@@ -93,7 +102,7 @@ mod tests {
     fn seen(pieces: &[&[u8]]) -> Vec<Frame> {
         let (mut frames, mut seen) = (Frames::default(), Vec::new());
         for piece in pieces {
-            frames.pass(piece, |frame| seen.push(frame));
+            frames.pass(piece, |frame, _| seen.push(frame));
         }
         seen
     }
@@ -102,9 +111,9 @@ mod tests {
     fn a_frame_counts_when_its_last_byte_has_passed() {
         let bytes = frame(0, 1, 7, 100);
         let mut frames = Frames::default();
-        frames.pass(&bytes[..108], |frame| panic!("{frame:?} is not whole"));
+        frames.pass(&bytes[..108], |frame, _| panic!("{frame:?} is not whole"));
         assert!(!frames.are_whole());
-        frames.pass(&bytes[108..], |frame| assert_eq!(frame.ends(), Some(7)));
+        frames.pass(&bytes[108..], |frame, end| assert_eq!((frame.ends(), end), (Some(7), 1)));
         assert!(frames.are_whole());
     }
 
@@ -137,7 +146,7 @@ mod tests {
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
             let wanted: Vec<_> =
-                shapes.iter().map(|&(kind, flags, stream, _)| Frame { kind, flags, stream }).collect();
+                shapes.iter().map(|&(kind, flags, stream, length)| Frame { kind, flags, stream, length }).collect();
             prop_assert_eq!(seen(&pieces), wanted);
         }
     }

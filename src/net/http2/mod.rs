@@ -15,6 +15,8 @@ pub use connection::{Connection, Lease};
 pub use server::{Asking, Server};
 pub use stream::Tunnelled;
 
+use std::time::Duration;
+
 use crate::proto::http2::Code;
 
 impl From<h2::Reason> for Code {
@@ -39,6 +41,12 @@ pub const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 /// What the bookkeeping of small DATA frames may take, as h2 counts it: 256 bytes each. A window
 /// bounds bytes alone: filled byte by byte, that of one tunnel would take a gigabyte.
 pub const FRAMES: usize = 16 * 1024 * 1024;
+
+/// How many streams that we have reset are remembered, and for how long. What the peer has sent
+/// meanwhile is passed over (RFC 9113 §5.1); for a stream that is forgotten h2 calls it a fault, and
+/// ends a connection of many faults with all its tunnels.
+const MAX_RESET: usize = 4096;
+const RESET_MEMORY: Duration = Duration::from_secs(30);
 
 /// What one tunnel may have waiting for the connection to take it. Together with what the kernel
 /// buffers it is a good deal more than a path holds between two turns of the connection's task.

@@ -16,7 +16,8 @@ use http::{Method, Response, StatusCode};
 use super::client::io_error;
 use super::wire::{Remains, Wire};
 use super::{
-    CONNECTION_WINDOW, Connection, FRAMES, Lease, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Tunnelled,
+    CONNECTION_WINDOW, Connection, FRAMES, Lease, MAX_RESET, MAX_STREAMS, RESET_MEMORY, SEND_BUFFER,
+    STREAM_WINDOW, Tunnelled,
 };
 use crate::net::stream::Stream;
 use crate::proto::Status;
@@ -60,6 +61,8 @@ impl Server {
             .max_send_buffer_size(SEND_BUFFER)
             .max_concurrent_streams(MAX_STREAMS as u32)
             .max_header_list_size(MAX_REQUEST_HEAD as u32)
+            .max_concurrent_reset_streams(MAX_RESET)
+            .reset_stream_duration(RESET_MEMORY)
             .max_local_error_reset_streams(Some(MAX_MALFORMED))
             .handshake(Wire::new(client, streams.clone(), Remains::default()))
             .await

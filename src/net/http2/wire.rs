@@ -4,6 +4,9 @@
 //! here, on their way up. An end counts when h2 asks for more: by then it has taken all that came
 //! before. If it broke off in the middle, nobody has had the bytes that the end stands behind.
 //!
+//! DATA that says nothing is left out (RFC 9113 §6.1 permits it): h2 ends a connection with the
+//! hundred and first, however long it has lived. (A header that comes in two pieces is let through.)
+//!
 //! h2 flushes behind each DATA frame, which in TLS is two records and a system call for 16 KiB. A
 //! flush is put off here until there is as much as TLS sends at once, or h2 has nothing more to
 //! write: it flushes whenever it is polled, and a flush behind which nothing was written is one.
@@ -17,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Connection;
-use super::frames::Frames;
+use super::frames::{Frames, HEADER};
 use crate::net::stream::Stream;
 
 /// Four of TLS's largest records.
@@ -44,6 +47,8 @@ pub(super) struct Wire {
     frames: Frames,
     /// Streams that have ended in what was read last.
     ended: Vec<u32>,
+    /// Where frames that say nothing begin in what is being read.
+    idle: Vec<usize>,
     held: Vec<u8>,
     /// How much of that has gone out.
     sent: usize,
@@ -62,6 +67,7 @@ impl Wire {
             connection,
             frames: Frames::default(),
             ended: Vec::new(),
+            idle: Vec::new(),
             held: Vec::new(),
             sent: 0,
             written: false,
@@ -76,7 +82,8 @@ impl Wire {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.held.len() {
             let stream = Pin::new(self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?);
-            match ready!(stream.poll_write(cx, &self.held[self.sent..]))? {
+            let written = ready!(stream.poll_write(cx, &self.held[self.sent..]));
+            match written.inspect_err(|error| self.connection.fails(error))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => self.sent += sent,
             }
@@ -103,25 +110,45 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, connection, frames, ended, .. } = &mut *self;
+        let Self { stream, connection, frames, ended, idle, .. } = &mut *self;
         connection.have_ended(ended.drain(..));
         let before = buf.filled().len();
         let stream = stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        ready!(Pin::new(stream).poll_read(cx, buf))?;
+        ready!(Pin::new(stream).poll_read(cx, buf)).inspect_err(|error| connection.fails(error))?;
         connection.is_heard();
-        if buf.filled().len() == before && buf.remaining() > 0 && !frames.are_whole() {
-            let cut = io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the connection ends in the middle of a frame",
-            );
-            return Poll::Ready(Err(cut));
+        if buf.filled().len() == before && buf.remaining() > 0 {
+            if !frames.are_whole() {
+                let cut = io::Error::new(
+                    io::ErrorKind::ConnectionAborted,
+                    "the connection ends in the middle of a frame",
+                );
+                return Poll::Ready(Err(cut));
+            }
+            return Poll::Ready(Ok(()));
         }
-        frames.pass(&buf.filled()[before..], |frame| {
+        frames.pass(&buf.filled()[before..], |frame, end| {
             if frame.is_settings() {
                 connection.speaks();
             }
             ended.extend(frame.ends());
+            if frame.says_nothing() && end >= HEADER {
+                idle.push(before + end - HEADER);
+            }
         });
+        if idle.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        // Back to front, so that what is before stays where it is.
+        while let Some(start) = idle.pop() {
+            let rest = buf.filled().len() - HEADER;
+            buf.filled_mut().copy_within(start + HEADER.., start);
+            buf.set_filled(rest);
+        }
+        if buf.filled().len() == before {
+            // Nothing is left, and that would be the end. Others have their turn before the next.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -195,6 +222,30 @@ mod tests {
         assert!(connection.has_ended(1));
         connection.forget(1);
         assert!(!connection.has_ended(1));
+    }
+
+    #[tokio::test]
+    async fn frames_that_say_nothing_are_passed_over_and_no_end() {
+        let (mut peer, near) = UnixStream::pair().expect("a pair");
+        let mut wire = Wire::new(Stream::Unix(near), Connection::default(), Remains::default());
+        let nothing = [0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let data = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
+        peer.write_all(&nothing.repeat(500)).await.expect("sent");
+        let read = async {
+            let (mut all, mut some) = (Vec::new(), [0; 9000]);
+            while let read @ 1.. = wire.read(&mut some).await.expect("bytes, or an end") {
+                all.extend_from_slice(&some[..read]);
+            }
+            all
+        };
+        let sent = async {
+            tokio::task::yield_now().await;
+            let mixed = [&nothing[..], &data, &nothing, &nothing, &data, &LAST, &nothing].concat();
+            peer.write_all(&mixed).await.expect("sent");
+            drop(peer);
+        };
+        let (all, ()) = tokio::join!(read, sent);
+        assert_eq!(all, [&data[..], &data, &LAST].concat());
     }
 
     #[tokio::test]

@@ -17,6 +17,8 @@ pub(crate) struct Nghttpx {
     squid: Proxy,
     /// Chain and key.
     tls: Option<(PathBuf, PathBuf)>,
+    /// Whose certificates clients need, if they do.
+    clients: Option<PathBuf>,
     port: u16,
     // The last one serves. Ended before their directory goes.
     processes: Vec<Process>,
@@ -26,21 +28,27 @@ pub(crate) struct Nghttpx {
 impl Nghttpx {
     /// HTTP/2 and 1.1 by ALPN.
     pub(crate) fn in_tls(pki: &Pki) -> Self {
-        Self::start(Proxy::squid(), Some(pki.files(Leaf::Good, &KeyPair::generate().unwrap())))
+        Self::start(Proxy::squid(), Some(pki.files(Leaf::Good, &KeyPair::generate().unwrap())), None)
+    }
+
+    /// As in TLS, for clients with a certificate of this authority.
+    pub(crate) fn wanting_certificates(pki: &Pki) -> Self {
+        let tls = pki.files(Leaf::Good, &KeyPair::generate().unwrap());
+        Self::start(Proxy::squid(), Some(tls), Some(pki.ca_file()))
     }
 
     /// HTTP/2 with prior knowledge.
     pub(crate) fn in_the_clear(squid: Proxy) -> Self {
-        Self::start(squid, None)
+        Self::start(squid, None, None)
     }
 
-    fn start(squid: Proxy, tls: Option<(PathBuf, PathBuf)>) -> Self {
+    fn start(squid: Proxy, tls: Option<(PathBuf, PathBuf)>, clients: Option<PathBuf>) -> Self {
         let dir = open_dir();
         for name in ["output", "requests"] {
             fs::write(dir.path().join(name), "").unwrap();
             fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).unwrap();
         }
-        let mut this = Self { squid, tls, port: 0, processes: Vec::new(), dir };
+        let mut this = Self { squid, tls, clients, port: 0, processes: Vec::new(), dir };
         let started = (0..ATTEMPTS).any(|_| {
             this.port = closed_port();
             this.launch()
@@ -66,6 +74,9 @@ impl Nghttpx {
             "--accesslog-format=$remote_port $alpn $status $request",
             "--accesslog-write-early",
         ]);
+        if let Some(authority) = &self.clients {
+            command.args(["--verify-client", &format!("--verify-client-cacert={}", authority.display())]);
+        }
         if let Some((chain, key)) = &self.tls {
             command.args([key, chain]);
         }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::logins::Account;
+use super::logins::{Account, Trial};
 use super::{Config, LookUpError, Question};
 use crate::auth::{Answer, Attempt, Audience, Authenticator, Challenges, Credentials, Fresh, GiveUp, Scheme};
 use crate::authority::{Authority, Host};
@@ -22,6 +22,9 @@ pub(super) struct Authentication<'a> {
     authenticator: Authenticator,
     #[cfg(feature = "negotiate")]
     kerberos: super::kerberos::Kerberos,
+    trial: Option<Trial>,
+    /// Credentials have been sent.
+    sent: bool,
     /// When the exchange must be over; a person's typing is added.
     pub(super) deadline: Instant,
 }
@@ -58,6 +61,8 @@ impl<'a> Authentication<'a> {
             proxy,
             #[cfg(feature = "negotiate")]
             kerberos: super::kerberos::Kerberos::new(service),
+            trial: None,
+            sent: false,
             deadline: Instant::now() + config.proxy_timeout,
         })
     }
@@ -65,7 +70,8 @@ impl<'a> Authentication<'a> {
     /// What goes with the first request.
     pub(super) async fn unasked(&mut self) -> Result<Option<Credentials>, Stopped> {
         let answer = self.authenticator.unasked(&fresh()?);
-        self.resolve(answer).await
+        let resolved = self.resolve(answer).await?;
+        self.try_in_turn(resolved).await
     }
 
     /// What answers a 407.
@@ -80,14 +86,36 @@ impl<'a> Authentication<'a> {
         if let Err(Stopped::GaveUp(GiveUp::Refused)) = resolved {
             self.account.remember_refusal(self.authenticator.has_refused_ticket());
         }
-        resolved
+        self.try_in_turn(resolved?).await
+    }
+
+    /// What no connection has tried yet is tried by one at a time.
+    async fn try_in_turn(&mut self, found: Option<Credentials>) -> Result<Option<Credentials>, Stopped> {
+        if found.is_some() && self.trial.is_none() {
+            self.trial = self.account.trial().await;
+            // Who had the turn before may have learnt it.
+            if !self.sent && self.account.is_refused() {
+                return Err(Stopped::GaveUp(GiveUp::Refused));
+            }
+        }
+        self.sent |= found.is_some();
+        Ok(found)
+    }
+
+    /// The proxy has answered, and not about the credentials.
+    fn are_taken(&mut self) {
+        if self.sent {
+            self.account.remember_success();
+        }
+        self.trial = None;
     }
 
     /// Whether a refusal that is no 407 was about the credentials (RFC 9110 §15.5.2).
     pub(super) fn is_refused_by(&mut self, status: Status) -> bool {
         let refused = status == Status::UNAUTHORIZED && self.authenticator.turned_away();
-        if refused {
-            self.account.remember_refusal(self.authenticator.has_refused_ticket());
+        match refused {
+            true => self.account.remember_refusal(self.authenticator.has_refused_ticket()),
+            false => self.are_taken(),
         }
         refused
     }
@@ -108,6 +136,7 @@ impl<'a> Authentication<'a> {
             return Err(Stopped::Impostor);
         }
         self.authenticator.opened(response.values("Proxy-Authentication-Info"));
+        self.are_taken();
         Ok(())
     }
 

@@ -62,13 +62,20 @@ pub(super) struct Account {
     learnt: Arc<Mutex<Learnt>>,
     /// Whose turn it is to look up.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whose turn it is to try what nobody has tried.
+    trial: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// The turn of who tries a login, until its end.
+pub(super) type Trial = tokio::sync::OwnedMutexGuard<()>;
 
 #[derive(Default)]
 struct Learnt {
     /// The login that is known, or has been looked up.
     login: Option<Login>,
     refusal: Option<Refused>,
+    /// The proxy has taken what was sent, and not refused any since.
+    taken: bool,
     memory: Memory,
 }
 
@@ -83,6 +90,10 @@ struct Refused {
 /// How long a login that was refused is not sent again, by any connection of this run: accounts
 /// get locked after a few wrong passwords, and a browser makes a few connections at once.
 const REFUSAL_MEMORY: Duration = Duration::from_secs(60);
+
+/// How long others wait for the end of a trial. A refusal comes soon; a proxy that takes the login
+/// may wait for a target for much longer, and says nothing meanwhile.
+const VERDICT: Duration = Duration::from_secs(3);
 
 impl Logins {
     /// This one, and no other.
@@ -202,8 +213,25 @@ impl Account {
         Ok(found)
     }
 
+    /// Waits for the proxy's word on what another connection tries: a burst of connections with a
+    /// wrong password is one failed login then, and not one each. `None`: it is known to be taken,
+    /// or the word does not come.
+    pub(super) async fn trial(&self) -> Option<Trial> {
+        if self.learnt().taken {
+            return None;
+        }
+        let turn = tokio::time::timeout(VERDICT, Arc::clone(&self.trial).lock_owned()).await.ok()?;
+        (!self.learnt().taken).then_some(turn)
+    }
+
+    /// The proxy takes what was sent.
+    pub(super) fn remember_success(&self) {
+        self.learnt().taken = true;
+    }
+
     pub(super) fn remember_refusal(&self, ticket: bool) {
         let mut learnt = self.learnt();
+        learnt.taken = false;
         // The time runs from the refusal, not from each connection that was spared another.
         if learnt.refusal.is_none_or(|refused| refused.at.elapsed() >= REFUSAL_MEMORY) {
             learnt.refusal = Some(Refused { at: Instant::now(), ticket });

@@ -25,7 +25,7 @@ impl Ladder<'_> {
         };
         let user = account.user().filter(|_| may_log_in).unwrap_or_default();
         let mut deadline = Instant::now() + self.config.proxy_timeout;
-        let (mut login, mut refused) = (None, 0);
+        let (mut login, mut refused, mut trial) = (None, 0, None);
         loop {
             let mut client = Client::new(version, self.target.clone(), &user, may_log_in);
             let mut stream = match self.stream.take() {
@@ -36,6 +36,9 @@ impl Ladder<'_> {
                 let driven = tokio::time::timeout_at(deadline, drive(&mut client, &mut stream)).await;
                 match driven.map_err(|_| self.failed(Cause::Timeout(self.config.proxy_timeout)))? {
                     Ok(true) => {
+                        if login.is_some() {
+                            account.remember_success();
+                        }
                         self.observer.learnt(Facts::Granted);
                         tracing::debug!("the tunnel is open");
                         return Ok(Tunnel { early: bytes::Bytes::new(), stream });
@@ -43,6 +46,12 @@ impl Ladder<'_> {
                     Ok(false) => {
                         if login.is_none() {
                             login = self.socks_login(&account, refused, &mut deadline).await?;
+                        }
+                        if trial.is_none() {
+                            trial = account.trial().await;
+                            if refused == 0 && account.is_refused() {
+                                return Err(self.failed(Cause::Socks(SocksError::Login)));
+                            }
                         }
                         let Some(login) = &login else { return Err(self.failed(Cause::NoSocksLogin)) };
                         let message = username::message(login)

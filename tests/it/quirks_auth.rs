@@ -1,11 +1,13 @@
 //! What real proxies do when they want credentials: the rows of PROTOCOL.md's table about 407, by their numbers.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use crate::quirks::{BANNER, fails};
+use crate::support::origin::Origin;
 use crate::support::proxy::{BASIC_407, Conn, ScriptedProxy, authorization, basic, turn};
-use crate::support::{LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish};
+use crate::support::{LIMIT, NAME_AND_PASSWORD, connect_as, connect_via, finish, listening, wimble};
 
 /// A first connection that is challenged with `answer` and kept open, and a second one that opens: the program
 /// must give up the first unasked and come again with its credentials.
@@ -240,6 +242,46 @@ fn q45_credentials_that_were_refused_are_not_sent_again() {
         finish(&mut cmd, b"", LIMIT).fails(6);
         proxy.done();
     }
+}
+
+/// A burst of clients, all asked for credentials before any has sent some; how many did, if the proxy then says
+/// this to them.
+fn sent_in_a_burst(answer: &'static [u8]) -> usize {
+    const CLIENTS: usize = 10;
+    let (all, sent) = (Arc::new(Barrier::new(CLIENTS)), Arc::new(AtomicUsize::new(0)));
+    let proxy = Origin::serving({
+        let sent = sent.clone();
+        move |stream| {
+            let mut conn = Conn::new(stream);
+            if authorization(&conn.expect_connect("host:22")).is_empty() {
+                all.wait();
+                conn.send(BASIC_407);
+                if !matches!(conn.stream().peek(&mut [0]), Ok(1)) {
+                    return;
+                }
+                assert_eq!(authorization(&conn.expect_connect("host:22")), [basic(NAME_AND_PASSWORD)]);
+            }
+            sent.fetch_add(1, Ordering::SeqCst);
+            conn.send(answer);
+            conn.read_to_any_end();
+        }
+    });
+    let (name, password) = NAME_AND_PASSWORD.split_once(':').unwrap();
+    let mut cmd = wimble();
+    cmd.args(["forward", "-x", &proxy.url(), "-U", name, "0:host:22"]).env("WIMBLE_PROXY_PASSWORD", password);
+    let (_running, port) = listening(&mut cmd);
+    let clients: Vec<_> = (0..CLIENTS).map(|_| Conn::to(port)).collect();
+    for mut client in clients {
+        client.finish_writing();
+        client.read_to_any_end();
+    }
+    sent.load(Ordering::SeqCst)
+}
+
+#[test]
+fn q45_a_burst_of_clients_is_one_failed_login_and_all_of_them_get_in_where_it_is_right() {
+    assert_eq!(sent_in_a_burst(BASIC_407), 1);
+    assert_eq!(sent_in_a_burst(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), 10);
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Curtain {
                 let _within = runtime.enter();
                 (signal(kind)?, signal(SignalKind::from_raw(Signal::CONT.as_raw()))?)
             };
-            thread::spawn(move || {
+            let attend = move || {
                 while runtime.block_on(signals.recv()).is_some() {
                     if kind == SUSPEND {
                         hidden.shown_while(|| {
@@ -148,7 +148,8 @@ impl Curtain {
                         end_by(kind);
                     }
                 }
-            });
+            };
+            thread::Builder::new().spawn(attend)?;
         }
         Ok(Arc::clone(self.hidden.get_or_init(|| hidden)))
     }

@@ -5,8 +5,8 @@
 //! what a session does.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
@@ -41,27 +41,40 @@ impl Drop for Crew {
     }
 }
 
+impl Hand {
+    /// The runtime is made on its thread: where there is no thread, one could not be dropped here.
+    fn new(core: usize) -> io::Result<Self> {
+        let (alive, mut ended) = oneshot::channel();
+        let (tell, told) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name(format!("wimble-{core}")).spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let _nobody_waits = tell.send(Ok(runtime.handle().clone()));
+            let _dropped = runtime.block_on(&mut ended);
+        })?;
+        let runtime = told.recv().map_err(io::Error::other)??;
+        Ok(Self { runtime, sessions: Arc::default(), thread: Some((alive, thread)) })
+    }
+}
+
 impl Crew {
     /// The caller's thread, whose runtime this is called on, and one for each other core that this
-    /// process may use.
-    ///
-    /// # Errors
-    /// The system gives no more threads or descriptors.
-    pub(super) fn new() -> io::Result<Self> {
+    /// process may use, as far as the system gives them.
+    pub(super) fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut hands = vec![Hand { runtime: Handle::current(), sessions: Arc::default(), thread: None }];
         for core in 1..cores {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let (alive, mut ended) = oneshot::channel();
-            let handle = runtime.handle().clone();
-            let thread = thread::Builder::new().name(format!("wimble-{core}")).spawn(move || {
-                let _dropped = runtime.block_on(&mut ended);
-                // A resolver that hangs must not hold up the end.
-                runtime.shutdown_background();
-            })?;
-            hands.push(Hand { runtime: handle, sessions: Arc::default(), thread: Some((alive, thread)) });
+            match Hand::new(core) {
+                Ok(hand) => hands.push(hand),
+                Err(error) => {
+                    tracing::debug!("{core} of {cores} threads: {error}");
+                    break;
+                }
+            }
         }
-        Ok(Self { hands, next: 0 })
+        Self { hands, next: 0 }
     }
 
     /// Begins the session of a client on the least busy thread.
@@ -112,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_session_goes_to_the_least_busy_thread() {
-        let mut crew = Crew::new().expect("threads");
+        let mut crew = Crew::new();
         let cores = crew.hands.len();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();

@@ -137,7 +137,7 @@ pub(super) async fn serve(
     let refused = |error| PlaceError { place: places[0].0.clone(), error };
     let mut stop = Stop::new().map_err(refused)?;
     // It outlives the accepting: what is open has the time of grace.
-    let mut crew = Crew::new().map_err(refused)?;
+    let mut crew = Crew::new();
 
     let (mut listeners, mut fronts) = (Vec::new(), Vec::new());
     for (place, front) in places {
@@ -203,9 +203,12 @@ async fn accept(
     crew: &mut Crew,
     keepalive: Option<Duration>,
 ) {
-    // A connection is accepted only when there is a slot for it: the others wait in the backlog.
-    while let Ok(slot) = house.slots.clone().acquire_owned().await {
+    // A connection is accepted only when there is a slot for it: the others wait in the backlog. Up
+    // to then the slot is anybody's: the next tunnel of a connection that is there needs one too.
+    while let Ok(free) = house.slots.acquire().await {
+        drop(free);
         let (place, client) = listeners.accept(keepalive).await;
+        let Ok(slot) = house.slots.clone().acquire_owned().await else { return };
         let (front, sessions, house) = (fronts[place].clone(), sessions.clone(), house.clone());
         crew.begin(client, async move |client| {
             sessions.serve(&front, client, &house).await;

@@ -5,7 +5,7 @@
 //! literal asks nobody and starts no thread.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -13,6 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::blocking::on_a_thread;
 use crate::authority::{Authority, Host};
 
 /// Between the starts of two attempts (RFC 8305 §5).
@@ -65,7 +66,10 @@ pub struct Connected {
 pub async fn resolve(place: &Authority, family: Family) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> = match place.host() {
         Host::Address(address) => vec![SocketAddr::new(*address, place.port())],
-        Host::Name(name) => tokio::net::lookup_host((name.as_str(), place.port())).await?.collect(),
+        Host::Name(name) => {
+            let (name, port) = (name.clone(), place.port());
+            on_a_thread(move || (name.as_str(), port).to_socket_addrs()).await??.collect()
+        }
     };
     let wanted = |address: &SocketAddr| match family {
         Family::Any => true,

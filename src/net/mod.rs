@@ -4,6 +4,7 @@
 //! Refuses to know routes and modes.
 
 pub mod acceptor;
+pub mod blocking;
 pub mod bridge;
 pub mod channel;
 pub mod dial;

@@ -44,7 +44,8 @@ impl Store {
     pub fn read_ahead(&self) {
         if !self.0.ahead.swap(true, Ordering::Relaxed) {
             let store = self.clone();
-            thread::spawn(move || {
+            // Without a thread it is read when it is asked for.
+            let _no_thread = thread::Builder::new().spawn(move || {
                 if store.file().is_none() {
                     store.everything();
                 }

@@ -1,10 +1,10 @@
 //! The tokens of one exchange, made in a thread as GSSAPI blocks: a KDC may not answer.
 
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::authentication::Stopped;
 use crate::auth::negotiate::NoToken;
+use crate::net::blocking::on_a_thread;
 use crate::net::gss::{Context, Step};
 
 /// Whose tokens, and how far the context got.
@@ -44,7 +44,7 @@ impl Kerberos {
     ) -> Result<Result<Step, NoToken>, Stopped> {
         let context = self.context.take().filter(|_| reply.is_some());
         let service = self.service.clone();
-        let work = spawn_blocking(move || {
+        let work = on_a_thread(move || {
             let mut context = match context {
                 Some(context) => context,
                 None => Context::new(&service)?,
@@ -59,7 +59,7 @@ impl Kerberos {
                 Ok(Ok(step))
             }
             Ok(Ok(Err(why))) => Ok(Err(why)),
-            Ok(Err(panicked)) => Ok(Err(NoToken::Other(panicked.to_string()))),
+            Ok(Err(no_thread)) => Ok(Err(NoToken::Other(no_thread.to_string()))),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::LookUpError;
 use crate::auth::{self, Audience, Authenticator, Memory, Scheme};
 use crate::authority::Authority;
+use crate::net::blocking::on_a_thread;
 use crate::route::ProxyUri;
 use crate::secret::Login;
 
@@ -198,8 +199,8 @@ impl Account {
             return Ok(kept.filter(|_| question.refused == 0));
         }
         let Some(ask) = self.given.ask.clone() else { return Ok(None) };
-        // A prompt blocks; a task that panics has no answer.
-        Ok(tokio::task::spawn_blocking(move || ask(&question)).await.ok().flatten())
+        // A prompt blocks.
+        on_a_thread(move || ask(&question)).await.map_err(no_thread)
     }
 
     /// The login that is kept; it is looked up once, however many connections wait for it.
@@ -207,8 +208,7 @@ impl Account {
         let _turn = self.turn.lock().await;
         let known = self.learnt().login.clone();
         let (None, Some(look_up)) = (&known, self.given.look_up.clone()) else { return Ok(known) };
-        // It may block; a task that panics has found nothing.
-        let found = tokio::task::spawn_blocking(move || look_up()).await.unwrap_or(Ok(None))?;
+        let found = on_a_thread(move || look_up()).await.map_err(no_thread)??;
         self.learnt().login.clone_from(&found);
         Ok(found)
     }
@@ -241,6 +241,10 @@ impl Account {
     fn learnt(&self) -> MutexGuard<'_, Learnt> {
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_thread(error: std::io::Error) -> LookUpError {
+    LookUpError::Failed(error.into())
 }
 
 impl fmt::Debug for Logins {

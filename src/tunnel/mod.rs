@@ -276,10 +276,12 @@ async fn dial(
             Peer::Target(place) => dial::resolve(place, config.dial.family).await,
         }
     };
-    let mut addresses = tokio::time::timeout_at(deadline, resolve)
-        .await
-        .map_err(late(Stage::Resolve))?
-        .map_err(|error| Error::new(Stage::Resolve, peer.clone(), Cause::Resolve(error)))?;
+    let mut addresses =
+        tokio::time::timeout_at(deadline, resolve).await.map_err(late(Stage::Resolve))?.map_err(|error| {
+            let ours = error.kind() == io::ErrorKind::WouldBlock;
+            let cause = if ours { Cause::System(error) } else { Cause::Resolve(error) };
+            Error::new(Stage::Resolve, peer.clone(), cause)
+        })?;
     if let Peer::Target(_) = peer {
         addresses.retain(|address| config.permits.allow(address));
         if addresses.is_empty() {

@@ -395,6 +395,24 @@ fn a_stream_takes_the_place_of_a_connection() {
 }
 
 #[test]
+fn as_many_tunnels_of_one_connection_are_served_as_connections_would_be() {
+    let (origin, (_running, port)) = (Origin::echo(), serve(&["--max-connections", "3"]));
+    client(async {
+        let (sender, _) = connection(port).await;
+        let mut tunnels = Vec::new();
+        for _ in 0..3 {
+            tunnels.push(Tunnel::open(&sender, &origin.target()).await);
+        }
+        let (fourth, _sending) = ask(&sender, Method::CONNECT, &origin.target(), &[]).await;
+        let mut fourth = std::pin::pin!(fourth);
+        let waited = tokio::time::timeout(Duration::from_millis(200), &mut fourth).await;
+        assert!(waited.is_err(), "it is not served beside them");
+        drop(tunnels.pop());
+        assert_eq!(fourth.await.unwrap().status(), 200);
+    });
+}
+
+#[test]
 fn a_client_that_gives_up_while_it_waits_never_reaches_the_target() {
     let (tell, told) = mpsc::channel();
     let target = Origin::serving(move |_| tell.send(()).unwrap());

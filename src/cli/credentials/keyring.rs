@@ -38,13 +38,14 @@ pub(super) fn find(proxy: &Authority, limit: Duration) -> Result<Option<Zeroizin
     private::conceal();
     let (tell, told) = mpsc::channel();
     let asked = proxy.clone();
-    thread::spawn(move || {
+    let asking = thread::Builder::new().spawn(move || {
         tell.send(entry(&asked).and_then(|entry| match entry.get_password() {
             Ok(line) => Ok(Some(Zeroizing::new(line))),
             Err(Error::NoEntry) => Ok(None),
             Err(error) => Err(failed(&asked, &error)),
         }))
     });
+    asking.map_err(|error| KeyringError::NoStore(error.to_string()))?;
     told.recv_timeout(limit).unwrap_or(Err(KeyringError::Late(limit)))
 }
 

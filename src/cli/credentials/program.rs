@@ -49,7 +49,11 @@ pub(super) fn shell(command: &str, limit: Duration) -> Result<Zeroizing<String>,
     let pid = Pid::from_child(&child);
     let (tell, told) = mpsc::channel();
     // Its own thread waits: a program may close its output and go on, or hand it to another.
-    thread::spawn(move || tell.send(answer(&mut child)));
+    let waiting = thread::Builder::new().spawn(move || tell.send(answer(&mut child)));
+    if let Err(error) = waiting {
+        end(pid);
+        return Err(ProgramError::Start(error));
+    }
     match told.recv_timeout(limit) {
         Ok(line) => line,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

@@ -22,6 +22,7 @@ pub use location::{Location, LocationError};
 
 use self::machine::Machine;
 use crate::authority::Authority;
+use crate::net::blocking::on_a_thread;
 use crate::net::fetch::{FetchError, fetch};
 use crate::net::{dial, trust};
 use crate::route::pac::{self, Engine, PacError, Ways};
@@ -189,8 +190,7 @@ impl Pac {
             Location::File(path) => {
                 let path = path.clone();
                 // A pipe or a network's file system may let one wait.
-                let read = tokio::task::spawn_blocking(move || read(&path)).await;
-                read.unwrap_or_else(|stopped| Err(io::Error::other(stopped))).map_err(PacCause::Read)?
+                on_a_thread(move || read(&path)).await.and_then(|read| read).map_err(PacCause::Read)?
             }
             Location::Web(address) => {
                 let Config { dial, tls, .. } = &self.config;

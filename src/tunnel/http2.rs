@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::authentication::{Authentication, Stopped};
 use super::pool::Found;
-use super::{CONTENT_PATIENCE, Cause, Error, Facts, Http, Ladder, Tunnel, reach};
+use super::{CONTENT_PATIENCE, Cause, Error, Facts, Http, Ladder, Peer, Stage, Tunnel, reach};
 use crate::auth::{self, Credentials, GiveUp};
 use crate::net::http1::read_excerpt;
 use crate::net::http2::client::{Answer, AskError, Requests, begin};
@@ -58,8 +58,14 @@ impl<'a> Ladder<'a> {
         }
         let shared = self.config.pool.of(self.proxy, self.nearer);
         let limit = self.config.connect_timeout;
-        let found = timeout_at(Instant::now() + limit, shared.find()).await;
-        let late = |_| self.failed(Cause::NoRoom(limit));
+        let deadline = Instant::now() + limit;
+        let found = timeout_at(deadline, shared.find()).await;
+        let slow = |peer: &Peer| Error::new(Stage::Tcp, peer.clone(), Cause::Timeout(limit));
+        let late = |_| match shared.is_known() {
+            true => self.failed(Cause::NoRoom(limit)),
+            // Another was to find out what it speaks, and gets no answer either.
+            false => slow(&self.peer),
+        };
         let dial = match found.map_err(late)? {
             Found::Room(requests, lease) => return Ok(Some(Place { requests, lease, fresh: false })),
             Found::Dial(dial) => dial,
@@ -72,8 +78,13 @@ impl<'a> Ladder<'a> {
             Http::Two => &[b"h2"],
             Http::Auto | Http::One => &[b"h2", b"http/1.1"],
         };
-        let reached = reach(self.proxy, self.nearer, self.config, self.observer, offer).await;
-        let (stream, chosen) = reached?;
+        let peer = self.peer.clone();
+        let reaching = reach(self.proxy, self.nearer, self.config, self.observer, offer);
+        // Who has waited for another has no more time for that; a chain has it for each proxy.
+        let (stream, chosen) = match dial.is_late() && self.nearer.is_empty() {
+            true => timeout_at(deadline, reaching).await.map_err(|_| slow(&peer))??,
+            false => reaching.await?,
+        };
         match (self.proxy.protocol, chosen.as_deref()) {
             (Protocol::Https, Some(b"h2")) | (Protocol::Http, _) => {}
             (_, _) if self.config.http == Http::Two => {

@@ -109,6 +109,8 @@ pub(super) struct Dial {
     shared: Arc<Shared>,
     /// Others count on it.
     counted: bool,
+    /// It has been waited for: somebody else had it before, in vain.
+    waited: bool,
 }
 
 impl Pool {
@@ -155,14 +157,21 @@ impl Pool {
 impl Shared {
     /// Waits for room on a connection, or for the right to make one.
     pub(super) async fn find(self: &Arc<Self>) -> Found {
+        let mut waited = false;
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             let _waiting = match self.look() {
-                Ok(found) => return found,
+                Ok(mut found) => {
+                    if let Found::Dial(dial) = &mut found {
+                        dial.waited = waited;
+                    }
+                    return found;
+                }
                 Err(waiting) => waiting,
             };
             changed.await;
+            waited = true;
         }
     }
 
@@ -186,7 +195,9 @@ impl Shared {
         match state.spoken {
             Some(Spoken::Http1Alone) => return Ok(Found::Http1),
             // Nothing is shared, so nobody waits for anybody.
-            Some(Spoken::Http1) => return Ok(Found::Dial(Dial { shared: self.clone(), counted: false })),
+            Some(Spoken::Http1) => {
+                return Ok(Found::Dial(Dial { shared: self.clone(), counted: false, waited: false }));
+            }
             Some(Spoken::Http2) | None => {}
         }
         // Connections that are about to have room: who makes them takes one place.
@@ -196,10 +207,15 @@ impl Shared {
         let unknown = state.spoken.is_none() && state.dialling > 0;
         if !unknown && state.waiting >= coming {
             state.dialling += 1;
-            return Ok(Found::Dial(Dial { shared: self.clone(), counted: true }));
+            return Ok(Found::Dial(Dial { shared: self.clone(), counted: true, waited: false }));
         }
         state.waiting += 1;
         Err(Waiting(self))
+    }
+
+    /// Whether the proxy has said what it speaks.
+    pub(super) fn is_known(&self) -> bool {
+        self.state().spoken.is_some()
     }
 
     /// HTTP/2 is of no use with this proxy. Connections go when their tunnels have.
@@ -218,6 +234,11 @@ impl Shared {
 }
 
 impl Dial {
+    /// Whether some of the time is over already.
+    pub(super) fn is_late(&self) -> bool {
+        self.waited
+    }
+
     /// What is told when there is room again.
     pub(super) fn freed(&self) -> Arc<Notify> {
         self.shared.changed.clone()

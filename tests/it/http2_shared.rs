@@ -400,3 +400,17 @@ fn each_check_has_a_connection_of_its_own() {
     assert!(finished.text().contains("3 checks, 0 failed"), "{}", finished.text());
     assert_eq!(proxy.connections(), 3);
 }
+
+#[test]
+fn a_proxy_that_accepts_and_is_silent_is_told_as_that_to_each_of_a_burst_and_in_time() {
+    let silent = Origin::serving(|mut stream| drop(std::io::copy(&mut stream, &mut std::io::sink())));
+    let mut cmd = wimble();
+    cmd.args(["forward", "--proxy", &format!("https://127.0.0.1:{}", silent.port()), "0:host:22"]);
+    let (running, port) = listening(cmd.args(["--connect-timeout", "500ms", "--proxy-insecure"]));
+    let clients: Vec<_> = (0..5).map(|_| Conn::to(port)).collect();
+    for mut client in clients {
+        client.read_to_any_end();
+    }
+    running.stderr_lines(5, |line| line.contains("no answer within 500ms (--connect-timeout)"), LIMIT);
+    assert!(!running.stderr().contains("no stream"), "{}", running.stderr());
+}

@@ -88,15 +88,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     warnings.iter().for_each(|warning| reporter.warning(warning));
     match job {
-        Job::Connect(job) => match connect::run(&job) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(error) => {
-                if let Some(told) = report::connect(&error, &job.target) {
-                    reporter.error(&told);
+        Job::Connect(job) => {
+            let target = job.target.clone();
+            match connect::run(job) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(error) => {
+                    if let Some(told) = report::connect(&error, &target) {
+                        reporter.error(&told);
+                    }
+                    ExitCode::from(error.kind().code())
                 }
-                ExitCode::from(error.kind().code())
             }
-        },
+        }
         Job::Forward(job) => listen(reporter, forward::run(job, Box::new(reporter))),
         Job::Serve(job) => listen(reporter, serve::run(job, Box::new(reporter))),
         Job::Check(plan) => match check::run(reporter, *plan) {

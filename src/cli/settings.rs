@@ -3,6 +3,7 @@
 //!
 //! Refuses to know how a proxy is found: that is `cli::proxies`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rustls::pki_types::ServerName;
@@ -340,7 +341,8 @@ fn targets(args: &CheckArgs) -> Result<Vec<Authority>, SettingsError> {
         Ok(target) => target.host().clone(),
         Err(_) => word.parse::<Host>().map_err(|error| no_target(word, error))?,
     };
-    let ports = args.ports.iter().flat_map(|range| range.clone());
+    let mut asked = HashSet::new();
+    let ports = args.ports.iter().flat_map(|range| range.clone()).filter(|port| asked.insert(*port));
     let target = |port| Authority::new(host.clone(), port).map_err(|error| no_target(word, error));
     ports.map(target).collect()
 }

@@ -89,6 +89,7 @@ pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
         Ok(port) if port > 0 && text.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
         _ => Err(format!("{text:?} is not a port (1 to 65535)")),
     };
+    let text = text.trim();
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let (from, to) = (port(from)?, port(to)?);
     if from > to { Err(format!("{text}: a range goes upwards")) } else { Ok(from..=to) }
@@ -197,6 +198,7 @@ mod tests {
     #[test]
     fn ports_are_single_or_ranges_upwards() {
         assert_eq!(ports("443"), Ok(443..=443));
+        assert_eq!(ports(" 80 "), Ok(80..=80));
         assert_eq!(ports("1-65535"), Ok(1..=65535));
         for text in ["", "0", "65536", "5-4", "-5", "5-", "+5", "a", "1-2-3"] {
             assert!(ports(text).is_err(), "{text}");

@@ -17,7 +17,7 @@ use crate::net::relay::{Early, RelayError, relay};
 use crate::net::standard::Standard;
 use crate::net::stdio::Stdio;
 use crate::net::stream::Stream;
-use crate::tunnel;
+use crate::tunnel::{self, Logins};
 
 /// What to bridge to, and how.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// [`ConnectError`].
-pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
+pub fn run(mut job: Connect) -> Result<Carried, ConnectError> {
     if job.carrier == Carrier::Parent && !fdpass::is_possible() {
         return Err(ConnectError::NoParent);
     }
@@ -93,6 +93,8 @@ pub fn run(job: &Connect) -> Result<Carried, ConnectError> {
             (early, stream) => Ok((early, Way::Channel(stream))),
         }
     });
+    // Nobody is asked for a password any more.
+    job.config.logins = Logins::default();
     let (early, stream) = match (opened, job.carrier) {
         (Ok((early, Way::Socket(stream))), _) => (early, stream),
         (Ok((_, Way::Channel(_))), Carrier::Parent) => return Err(ConnectError::NoSocket),

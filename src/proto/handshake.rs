@@ -19,6 +19,8 @@
 //! number of bytes, or say [`Handshake::receive_eof`]. Nothing is retransmitted, so there is no
 //! clock inside; deadlines are the driver's. `Debug` is safe to log.
 
+use std::fmt;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::content::{self, Discard, Discarded, Excerpt, Persistence};
@@ -29,7 +31,7 @@ use crate::auth::{Challenges, Credentials};
 use crate::authority::Authority;
 
 /// What the driver shall do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Step {
     /// Send these bytes: one request head.
     Transmit(Bytes),
@@ -56,6 +58,26 @@ pub enum Step {
     },
     /// The proxy said no.
     Refused(Refusal),
+}
+
+/// Without the request, which may have credentials.
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transmit(head) => write!(f, "Transmit({} bytes)", head.len()),
+            Self::Receive => f.write_str("Receive"),
+            Self::Authenticate { challenges, connection } => f
+                .debug_struct("Authenticate")
+                .field("challenges", challenges)
+                .field("connection", connection)
+                .finish(),
+            Self::Reconnect => f.write_str("Reconnect"),
+            Self::Open { response, early } => {
+                f.debug_struct("Open").field("response", response).field("early", &early.len()).finish()
+            }
+            Self::Refused(refusal) => f.debug_tuple("Refused").field(refusal).finish(),
+        }
+    }
 }
 
 /// The proxy spoke nonsense, or nothing.
@@ -313,4 +335,15 @@ impl Handshake {
 enum Transition {
     Next(State),
     Yield(State, Step),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_not_in_its_debug() {
+        let head = Step::Transmit(Bytes::from_static(b"Proxy-Authorization: Basic c2VjcmV0\r\n"));
+        assert_eq!(format!("{head:?}"), "Transmit(37 bytes)");
+    }
 }

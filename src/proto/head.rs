@@ -261,9 +261,18 @@ fn parse(head: &[u8], lines: usize) -> Result<ResponseHead, HeadError> {
     Ok(ResponseHead {
         http_1_0: version == 0,
         status: Status(code),
-        reason: response.reason.unwrap_or_default().to_owned(),
+        reason: reason(&head[..status_line]),
         fields: response.headers.iter().map(|f| (f.name.to_owned(), unfold(f.value))).collect(),
     })
+}
+
+/// What stands behind the status code; httparse knows none that is not ASCII (RFC 9112 §4: obs-text).
+fn reason(status_line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(status_line);
+    let is_space = |c: char| matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}');
+    let behind_version =
+        line.split_once(is_space).map_or("", |(_, behind)| behind.trim_start_matches(is_space));
+    behind_version.get(3..).unwrap_or_default().trim().to_owned()
 }
 
 /// How many lines were no fields, for `-v`. They may repeat a secret, and are not shown.
@@ -338,6 +347,14 @@ mod tests {
         assert_eq!(head(b"HTTP/1.1 200\r\n\r\n").reason, "");
         assert_eq!(head(b"HTTP/1.1 200 \r\n\r\n").reason, "");
         assert_eq!(head(b"HTTP/1.0 200 Connection established\r\n\r\n").reason, "Connection established");
+        assert_eq!(head(b"HTTP/1.1\t 403  \t No way \r\n\r\n").reason, "No way");
+    }
+
+    #[test]
+    fn r11_a_reason_phrase_may_be_in_any_language() {
+        let german = "HTTP/1.1 403 Zugriff f\u{fc}r G\u{e4}ste verboten\r\n\r\n";
+        assert_eq!(head(german.as_bytes()).reason, "Zugriff f\u{fc}r G\u{e4}ste verboten");
+        assert_eq!(head(b"HTTP/1.1 403 G\xe4ste\r\n\r\n").reason, "G\u{fffd}ste");
     }
 
     #[test]

@@ -9,8 +9,6 @@ use super::HandshakeError;
 pub struct Code(pub u32);
 
 impl Code {
-    /// Nothing is wrong.
-    pub const NO_ERROR: Self = Self(0x0);
     /// The stream was not touched; the request may be sent again (RFC 9113 §8.7).
     pub const REFUSED_STREAM: Self = Self(0x7);
     /// The connection that the tunnel is was reset (RFC 9113 §8.5).

@@ -200,9 +200,14 @@ pub(crate) fn log_received(head: &[u8]) {
     }
 }
 
+/// Whether anybody looks: what is shown is not made for nobody.
+pub(crate) fn is_shown() -> bool {
+    tracing::enabled!(tracing::Level::TRACE)
+}
+
 /// What is shown of a request, if anybody looks. It may be malformed: what is no field is masked whole.
 fn masked(head: &[u8]) -> Vec<String> {
-    if !tracing::enabled!(tracing::Level::TRACE) {
+    if !is_shown() {
         return Vec::new();
     }
     shown(&String::from_utf8_lossy(head))

@@ -28,9 +28,22 @@ pub fn policy(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(Polic
     let Some((name, value)) = PROXY_VARIABLES.iter().find_map(|name| Some((*name, set(name)?))) else {
         return Ok(None);
     };
-    let proxy: Proxy = value.parse().map_err(|why| EnvError { variable: name, why })?;
+    let proxy = match value.parse() {
+        // Others' variables, which curl takes so.
+        Err(ProxyUriError::Path) if name != PROXY_VARIABLES[0] => without_path(&value).parse(),
+        parsed => parsed,
+    };
+    let proxy: Proxy = proxy.map_err(|why| EnvError { variable: name, why })?;
     let exempt = exemptions(variable);
     Ok(Some((Policy { proxy, exempt }, name)))
+}
+
+/// What stands before the path of a URL.
+fn without_path(uri: &str) -> &str {
+    let place =
+        uri.rfind('@').or_else(|| uri.find("://").map(|colon| colon + 2)).map_or(0, |before| before + 1);
+    let end = uri[place..].find(['/', '?', '#']).map_or(uri.len(), |end| place + end);
+    &uri[..end]
 }
 
 /// What no_proxy says.
@@ -62,6 +75,20 @@ mod tests {
     fn an_empty_variable_is_not_set_and_http_proxy_is_not_read() {
         let set = [("https_proxy", ""), ("HTTP_PROXY", "http://p:1"), ("http_proxy", "http://p:1")];
         assert_eq!(decided(&set), Ok(None));
+    }
+
+    #[test]
+    fn a_path_is_passed_over_as_with_curl_and_not_in_our_own_variable() {
+        for uri in ["http://p:1/path", "http://p:1?x", "p:1/a/b", "http://me:secret@p:1/#x"] {
+            let find = |name: &str| (name == "https_proxy").then(|| uri.to_owned());
+            let (policy, _) = policy(find).expect("a proxy").expect("a proxy");
+            let Proxy::Via(proxies) = policy.proxy else { panic!("{uri} is direct") };
+            assert_eq!(proxies[0].authority.to_string(), "p:1", "{uri}");
+        }
+        assert_eq!(
+            decided(&[("WIMBLE_PROXY", "http://p:1/path")]).map_err(|e| e.why),
+            Err(ProxyUriError::Path)
+        );
     }
 
     #[test]

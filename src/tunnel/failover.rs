@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::{Cause, Config, Error, Observer, Stage, Tunnel, open};
 use crate::authority::Authority;
-use crate::proto::http2::Http2Error;
 use crate::route::{Protocol, ProxyUri, Route};
 
 /// How long a proxy that did not answer is asked last, as with Chromium.
@@ -104,7 +103,8 @@ pub async fn open_first(
 /// waiting for the target.
 fn is_dead(error: &Error) -> bool {
     match &error.cause {
-        Cause::Closed | Cause::Broken(_) | Cause::NoRoom(_) | Cause::Http2(Http2Error::GoAway(_)) => true,
+        Cause::Closed | Cause::Broken(_) | Cause::NoRoom(_) => true,
+        Cause::Http2(error) if error.is_unprocessed() => true,
         // This machine's trouble, which the next proxy would not be spared.
         Cause::System(_) | Cause::Denied => false,
         Cause::Resolve(_)

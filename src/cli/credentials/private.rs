@@ -89,7 +89,8 @@ pub(super) fn text(mut input: impl Read) -> io::Result<Zeroizing<String>> {
     }
     let text = std::str::from_utf8(&bytes[..filled])
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    // Editors of Windows put it in front of a text; it would be part of a name.
+    Ok(Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()))
 }
 
 #[cfg(test)]
@@ -102,6 +103,7 @@ mod tests {
             let written = "x".repeat(length);
             assert_eq!(*text(written.as_bytes()).expect("text"), written);
         }
+        assert_eq!(*text("\u{feff}alice:sesame".as_bytes()).expect("text"), "alice:sesame");
         assert!(text(io::repeat(b'x')).is_err(), "an endless file ends");
         assert!(text(&b"\xff"[..]).is_err(), "latin-1 is not guessed");
     }

@@ -175,7 +175,7 @@ impl Pac {
             return Err(PacCause::Slow(patience));
         };
         let ways = answer.map_err(|_| gone())??;
-        tracing::debug!("{} says {:?} for {target}", self.location, ways.answer);
+        tracing::debug!("{} answers {target} with {}", self.location, pac::words(&ways.answer));
         let mut answers = self.answers();
         if answers.len() >= MAX_ANSWERS {
             answers.clear();

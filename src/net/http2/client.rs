@@ -257,13 +257,16 @@ fn encode(Message { target, credentials, fields }: Message<'_>) -> Result<Reques
     let authority = target.to_string();
     let uri = Uri::builder().authority(authority.as_str()).build().map_err(invalid)?;
     let mut headers = HeaderMap::new();
+    let is_shown = request::is_shown();
     let mut lines = vec![format!("CONNECT {authority} HTTP/2")];
     let mut add = |name: &str, value: &str, sensitive: bool| {
         let (Ok(name), Ok(mut header)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
             return Err(AskError::Broken(io::ErrorKind::InvalidInput.into()));
         };
         if !OF_A_CONNECTION.contains(&name.as_str()) {
-            lines.push(format!("{name}: {value}"));
+            if is_shown {
+                lines.push(format!("{name}: {value}"));
+            }
             header.set_sensitive(sensitive);
             headers.append(name, header);
         }

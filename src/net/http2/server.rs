@@ -185,6 +185,9 @@ impl Asking {
 
 /// The lines of a request, as those of HTTP/1.1 are shown.
 fn log(request: &http::Request<RecvStream>) {
+    if !request::is_shown() {
+        return;
+    }
     let mut lines = format!("{} {} HTTP/2", request.method(), request.uri()).into_bytes();
     for (name, value) in request.headers() {
         lines.extend([b"\n", name.as_str().as_bytes(), b": ", value.as_bytes()].concat());

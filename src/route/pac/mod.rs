@@ -104,6 +104,12 @@ pub struct Ways {
     pub answer: Vec<Entry>,
 }
 
+/// The script's answer as it gave it, without what stands between the entries.
+pub fn words(answer: &[Entry]) -> String {
+    let texts: Vec<_> = answer.iter().map(|entry| entry.text.as_str()).collect();
+    texts.join("; ")
+}
+
 /// A script that is ready to be asked. It belongs to the thread that made it.
 pub struct Engine {
     context: Context,

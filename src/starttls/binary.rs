@@ -1,6 +1,6 @@
 //! The protocols that are made of numbers.
 
-use super::{Turn, UpgradeError, nothing, other};
+use super::{MAX_ANSWER, Turn, UpgradeError, nothing, other};
 
 /// RFC 4511 §4.14: an ExtendedRequest for 1.3.6.1.4.1.1466.20037, answered by an ExtendedResponse
 /// whose resultCode is success.
@@ -50,9 +50,24 @@ pub(super) fn postgres() -> Vec<Turn> {
     vec![Turn::new(request, |bytes| match bytes.first() {
         Some(b'S') => Ok(Some(1)),
         Some(b'N') => Err(UpgradeError::NotOffered),
+        // "Message Formats", ErrorResponse: a server that speaks no TLS because something is wrong with it.
+        Some(b'E') => error_response(bytes),
         Some(_) => Err(other(bytes)),
         None => Ok(None),
     })]
+}
+
+/// The message in it, of a field M; each field is a letter and a text that ends with a zero.
+fn error_response(bytes: &[u8]) -> Result<Option<usize>, UpgradeError> {
+    let Some(length) = bytes.get(1..5) else { return Ok(None) };
+    let length = length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+    if !(5..MAX_ANSWER).contains(&length) {
+        return Err(other(bytes));
+    }
+    let Some(fields) = bytes.get(5..1 + length) else { return Ok(None) };
+    let message = fields.split(|octet| *octet == 0).find_map(|field| field.strip_prefix(b"M"));
+    let words = |text| String::from_utf8_lossy(text).chars().take(200).collect();
+    Err(message.map_or_else(|| other(bytes), |text| UpgradeError::Refused(words(text))))
 }
 
 /// MySQL, "Protocol::SSLRequest": it stands where the login would, behind the greeting.
@@ -105,6 +120,8 @@ mod tests {
     #[test]
     fn a_server_that_says_no_is_understood() {
         assert_eq!(end(Protocol::Postgres, &[b"N"]), UpgradeError::NotOffered);
+        let starting = b"E\0\0\0\x26SFATAL\0C57P03\0Mit is starting up\0\0";
+        assert_eq!(end(Protocol::Postgres, &[starting]), UpgradeError::Refused("it is starting up".into()));
         let no_ssl = b"\x2c\0\0\0\x0a8.0.1\0\x01\0\0\0abcdefgh\0\xff\xf7\x2d\x02\0\xff\xc1\x15\0\0\0\0\0\0\0\0\0\0lmnopq";
         assert_eq!(end(Protocol::Mysql, &[no_ssl]), UpgradeError::NotOffered);
         let blocked = b"\x0a\0\0\0\xff\x69\x04blocked";

@@ -20,7 +20,7 @@ fn readable(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
     while text.chars().count() < MAX_WORDS {
-        let Some(open) = rest.find('<') else {
+        let Some(open) = find_tag(rest) else {
             push(&mut text, rest);
             break;
         };
@@ -64,6 +64,12 @@ fn push(text: &mut String, piece: &str) {
     }
 }
 
+/// Where a tag begins; `5 < 6` is text.
+fn find_tag(text: &str) -> Option<usize> {
+    let is_tag = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?');
+    text.match_indices('<').map(|(at, _)| at).find(|at| text[at + 1..].starts_with(is_tag))
+}
+
 /// The letters behind `<`.
 fn tag_name(tag: &str) -> &str {
     let name = tag.strip_prefix('<').unwrap_or(tag);
@@ -87,11 +93,39 @@ fn between<'a>(page: &'a str, open: &str, close: &str) -> Option<&'a str> {
     page.get(start..end)
 }
 
-/// The entities that error pages are made of.
+/// The text with its entities decoded.
 fn entities(text: &str) -> String {
-    [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
-        .iter()
-        .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
+    let (mut decoded, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, behind)) = rest.split_once('&') {
+        decoded.push_str(before);
+        let entity = behind.split_once(';').and_then(|(name, behind)| Some((character(name)?, behind)));
+        let (character, behind) = entity.unwrap_or(('&', behind));
+        decoded.push(character);
+        rest = behind;
+    }
+    decoded.push_str(rest);
+    decoded
+}
+
+/// The entities that error pages are made of. The two thousand others would cost every start the
+/// relocation of their names.
+fn character(entity: &str) -> Option<char> {
+    match entity {
+        "nbsp" => Some(' '),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "amp" => Some('&'),
+        numeric => {
+            let number = numeric.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +143,8 @@ mod tests {
             ("<HTML><HEAD><TITLE>Only a title</TITLE></HEAD><BODY></BODY></HTML>", "Only a title"),
             ("<p>a<!-- not > this -->b<script>if (a<b) {}</script>c", "a b c"),
             ("plain words\r\n", "plain words"),
+            ("5 < 6 & 7 &gt; <b>6</b>; a<=b, a & b; &unknown;", "5 < 6 & 7 > 6 ; a<=b, a & b; &unknown;"),
+            ("Zugang f&#252;r G&#xe4;ste: &quot;nein&quot;", "Zugang f\u{fc}r G\u{e4}ste: \"nein\""),
             ("<style>never closed", ""),
             ("<unclosed", ""),
             ("", ""),

@@ -9,22 +9,32 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 
 use super::dial;
+use super::splice::limit_pipes;
 use super::stream::Stream;
 
 /// Between two tries to accept while there are no descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Descriptors that are not for connections: standard ones, listeners, the runtime, a resolver, and
-/// a few pipes for those that are busy. Where there are few, half of them.
+/// Descriptors that are neither for connections nor for their pipes: standard ones, listeners,
+/// lookups. Where there are few, half of them.
 const RESERVED_FILES: u64 = 64;
+
+/// Those that the runtime of each core has.
+const FILES_OF_A_CORE: u64 = 4;
+
+/// Which part of the others may be pipes: bulk is spliced through them, beyond them it is copied. A
+/// reader that is slow keeps one, which may not be what the next connection lacks.
+const PIPES: u64 = 8;
 
 /// A listening socket. A Unix one takes its path away when it is dropped.
 #[derive(Debug)]
@@ -180,13 +190,18 @@ pub fn raise_file_limit() -> usize {
             limit.current
         }
     };
-    carried_by(files.unwrap_or(u64::MAX))
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let (connections, pipes) = carried_by(files.unwrap_or(u64::MAX), cores);
+    limit_pipes(pipes);
+    connections
 }
 
-/// How many connections so many descriptors carry.
-fn carried_by(files: u64) -> usize {
-    let connections = (files - RESERVED_FILES.min(files / 2)) / 2;
-    usize::try_from(connections).unwrap_or(usize::MAX).clamp(1, tokio::sync::Semaphore::MAX_PERMITS)
+/// How many connections so many descriptors carry, and pipes besides.
+fn carried_by(files: u64, cores: u64) -> (usize, usize) {
+    let rest = files - (RESERVED_FILES + cores * FILES_OF_A_CORE).min(files / 2);
+    let pipes = rest / PIPES / 2;
+    let connections = usize::try_from(rest / 2 - pipes).unwrap_or(usize::MAX);
+    (connections.clamp(1, Semaphore::MAX_PERMITS), usize::try_from(pipes).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -195,7 +210,9 @@ mod tests {
 
     #[test]
     fn a_low_limit_of_files_still_carries_some() {
-        let carried = [0, 7, 40, 64, 128, 256, 1024, u64::MAX].map(carried_by);
-        assert_eq!(carried, [1, 2, 10, 16, 32, 96, 480, tokio::sync::Semaphore::MAX_PERMITS]);
+        let carried = [0, 7, 40, 64, 128, 256, 1024].map(|files| carried_by(files, 2));
+        assert_eq!(carried, [(1, 0), (2, 0), (9, 1), (14, 2), (28, 4), (81, 11), (417, 59)]);
+        assert_eq!(carried_by(u64::MAX, 2).0, Semaphore::MAX_PERMITS);
+        assert!(carried_by(512, 64).0 < carried_by(512, 2).0, "cores have their part");
     }
 }

@@ -7,6 +7,7 @@
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most one splice moves; also what pipes are grown to, where the system lets us.
 pub(super) const CHUNK: usize = 1024 * 1024;
@@ -61,20 +62,52 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn grow(_: impl AsFd) {}
 
+/// How many more pipes there may be.
+static ROOM: Room = Room(AtomicUsize::new(usize::MAX));
+
+/// Leaves the other descriptors to connections. It is said before there is a pipe.
+pub(super) fn limit_pipes(most: usize) {
+    ROOM.0.store(most, Ordering::Relaxed);
+}
+
+#[derive(Debug)]
+struct Room(AtomicUsize);
+
+impl Room {
+    fn take(&'static self) -> Option<Place> {
+        let one_less = |room: usize| room.checked_sub(1);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        taken.ok().map(|_| Place(self))
+    }
+}
+
+/// One of those that there may be.
+#[derive(Debug)]
+struct Place(&'static Room);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A pipe of our own to splice through, for two ends that are none.
 #[derive(Debug)]
 pub(super) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
     held: usize,
+    _place: Place,
 }
 
 impl Pipe {
     /// # Errors
-    /// No descriptors are left, or this system has no splice.
+    /// No descriptors are left for it, or this system has no splice.
     pub(super) fn new() -> io::Result<Self> {
+        let place =
+            ROOM.take().ok_or_else(|| io::Error::other("the other descriptors are for connections"))?;
         let (read, write) = pipe()?;
-        Ok(Self { read, write, held: 0 })
+        Ok(Self { read, write, held: 0, _place: place })
     }
 
     /// Bytes in it.
@@ -126,4 +159,19 @@ impl Pipe {
 /// Whether an error of [`splice`] says that these two ends can't be spliced at all.
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_pipes_as_there_may_be_and_one_more_when_one_goes() {
+        let room: &'static Room = Box::leak(Box::new(Room(AtomicUsize::new(2))));
+        let (first, second) = (room.take(), room.take());
+        assert!(first.is_some() && second.is_some());
+        assert!((0..3).all(|_| room.take().is_none()), "a refusal changes nothing");
+        drop(first);
+        assert!(room.take().is_some());
+    }
 }

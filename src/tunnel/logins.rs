@@ -75,7 +75,7 @@ struct Learnt {
     /// The login that is known, or has been looked up.
     login: Option<Login>,
     refusal: Option<Refused>,
-    /// The proxy has taken what was sent, and not refused any since.
+    /// The proxy has taken what was sent, as far as can be told, and not refused any since.
     taken: bool,
     memory: Memory,
 }
@@ -220,8 +220,11 @@ impl Account {
         if self.learnt().taken {
             return None;
         }
-        let turn = tokio::time::timeout(VERDICT, Arc::clone(&self.trial).lock_owned()).await.ok()?;
-        (!self.learnt().taken).then_some(turn)
+        let turn = tokio::time::timeout(VERDICT, Arc::clone(&self.trial).lock_owned()).await;
+        let mut learnt = self.learnt();
+        // So long a silence is as good as a yes: nobody else needs to wait for it.
+        learnt.taken |= turn.is_err();
+        turn.ok().filter(|_| !learnt.taken)
     }
 
     /// The proxy takes what was sent.

@@ -72,7 +72,9 @@ fn a_hundred_tunnels_to_a_connection() {
     for client in &mut clients {
         assert_same(&client.read_exact(10_000), &noise(10_000, 3));
     }
-    assert_eq!((proxy.connections("h2").len(), proxy.tunnels()), (2, 200));
+    // A third may be begun before it is known that there is room for all.
+    let connections = proxy.connections("h2").len();
+    assert!((2..=3).contains(&connections) && proxy.tunnels() == 200, "{connections}, {}", proxy.tunnels());
 }
 
 #[test]

@@ -3,12 +3,12 @@
 //! A range includes both its ends, at the grain it is written in: `timeRange(9, 17)` holds until
 //! 17:59:59, as with Mozilla. One whose end comes before its beginning goes round.
 
+use time::OffsetDateTime;
+
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-
-const DAY: i64 = 24 * 3600;
 
 /// A point in time, by the calendar of some zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +28,16 @@ pub(super) struct Moment {
 impl Moment {
     /// Of seconds since 1970, by a clock that shows the zone's time.
     pub(super) fn of(seconds: i64) -> Self {
-        let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-        // The Gregorian calendar repeats after 146,097 days; counted from a first of March, a leap
-        // day is a year's last.
-        let days_from_march = days + 719_468;
-        let (era, of_era) = (days_from_march.div_euclid(146_097), days_from_march.rem_euclid(146_097));
-        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * of_year + 2) / 153;
-        let month = (from_march + 2) % 12;
+        // A clock that is ten thousand years off is as good as none.
+        let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         Self {
-            year: era * 400 + year_of_era + i64::from(month < 2),
-            month,
-            day: of_year - (153 * from_march + 2) / 5 + 1,
-            weekday: (days + 4).rem_euclid(7),
-            hour: rest / 3600,
-            minute: rest / 60 % 60,
-            second: rest % 60,
+            year: now.year().into(),
+            month: i64::from(u8::from(now.month())) - 1,
+            day: now.day().into(),
+            weekday: now.weekday().number_days_from_sunday().into(),
+            hour: now.hour().into(),
+            minute: now.minute().into(),
+            second: now.second().into(),
         }
     }
 }

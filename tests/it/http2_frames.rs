@@ -104,6 +104,7 @@ fn what_is_under_way_to_clients_that_have_gone_ends_no_other_tunnel() {
     let (next, go) = mpsc::channel::<()>();
     let proxy = ScriptedProxy::start(move |conn| {
         let mut frames = Frames::open(conn, &[]);
+        frames.send(&Frames::frame(DATA, 0, 1, b"first"));
         let streams: Vec<u32> = (1..=GONE).map(|nth| 1 + 2 * nth).collect();
         for stream in &streams {
             frames.expect(HEADERS, *stream);
@@ -124,6 +125,7 @@ fn what_is_under_way_to_clients_that_have_gone_ends_no_other_tunnel() {
     cmd.args(["forward", "--proxy", &proxy.url(), "--proxy-http-version", "2", "0:host:22"]);
     let (_running, port) = listening(&mut cmd);
     let mut client = Conn::to(port);
+    assert_eq!(client.read_exact(5), b"first");
     for _ in 0..GONE {
         let mut gone = Conn::to(port);
         assert_eq!(gone.read_exact(1), b"x");

@@ -74,18 +74,18 @@ pub(super) fn limit_pipes(most: usize) {
 struct Room(AtomicUsize);
 
 impl Room {
-    fn take(&'static self) -> Option<Place> {
+    fn take(&'static self) -> Option<Permit> {
         let one_less = |room: usize| room.checked_sub(1);
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        taken.ok().map(|_| Place(self))
+        taken.ok().map(|_| Permit(self))
     }
 }
 
 /// One of those that there may be.
 #[derive(Debug)]
-struct Place(&'static Room);
+struct Permit(&'static Room);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -97,17 +97,17 @@ pub(super) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
     held: usize,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Pipe {
     /// # Errors
     /// No descriptors are left for it, or this system has no splice.
     pub(super) fn new() -> io::Result<Self> {
-        let place =
+        let permit =
             ROOM.take().ok_or_else(|| io::Error::other("the other descriptors are for connections"))?;
         let (read, write) = pipe()?;
-        Ok(Self { read, write, held: 0, _place: place })
+        Ok(Self { read, write, held: 0, _permit: permit })
     }
 
     /// Bytes in it.

@@ -47,15 +47,15 @@ impl Ladder<'_> {
                         if login.is_none() {
                             login = self.socks_login(&account, refused, &mut deadline).await?;
                         }
+                        let Some(login) = &login else { return Err(self.failed(Cause::NoSocksLogin)) };
+                        let message = username::message(login)
+                            .ok_or_else(|| self.failed(Cause::Socks(SocksError::LoginUnspeakable)))?;
                         if trial.is_none() {
                             trial = account.trial().await;
                             if refused == 0 && account.is_refused() {
                                 return Err(self.failed(Cause::Socks(SocksError::Login)));
                             }
                         }
-                        let Some(login) = &login else { return Err(self.failed(Cause::NoSocksLogin)) };
-                        let message = username::message(login)
-                            .ok_or_else(|| self.failed(Cause::Socks(SocksError::LoginUnspeakable)))?;
                         client.authorize(message);
                     }
                     Err(DriveError::Socks(SocksError::Login)) => break,

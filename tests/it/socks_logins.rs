@@ -1,6 +1,10 @@
 //! Names and passwords for SOCKS proxies: when they are offered, and that they are not sent twice.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+
 use crate::credentials::{Folder, askpass, prompts};
+use crate::support::origin::Origin;
 use crate::support::proxy::{Conn, ScriptedProxy, Turn, turn};
 use crate::support::{Finished, LIMIT, finish, listening, wimble};
 
@@ -132,6 +136,34 @@ fn they_are_offered_and_sent_only_where_basic_might_be() {
         finish(cmd.args(["--proxy-auth", scheme]), b"", LIMIT).exits(0);
         proxy.done();
     }
+}
+
+#[test]
+fn q45_a_burst_of_clients_is_one_failed_login() {
+    const CLIENTS: usize = 10;
+    let (all, sent) = (Barrier::new(CLIENTS), Arc::new(AtomicUsize::new(0)));
+    let proxy = Origin::serving({
+        let sent = sent.clone();
+        move |stream| {
+            let mut conn = Conn::new(stream);
+            assert_eq!(conn.read_exact(4), BOTH);
+            all.wait();
+            conn.send([5, 2]);
+            if matches!(conn.stream().peek(&mut [0]), Ok(1)) {
+                sent.fetch_add(1, Ordering::SeqCst);
+                conn.read_exact(message("alice", "wrong").len());
+                conn.send([1, 1]);
+            }
+        }
+    });
+    let mut cmd = wimble();
+    cmd.args(["forward", "-x", &format!("socks5://{}", proxy.target()), "-U", "alice", "0:host:22"]);
+    let (_running, port) = listening(cmd.env("WIMBLE_PROXY_PASSWORD", "wrong"));
+    let clients: Vec<_> = (0..CLIENTS).map(|_| Conn::to(port)).collect();
+    for mut client in clients {
+        client.read_to_any_end();
+    }
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
 #[test]

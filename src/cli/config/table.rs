@@ -82,7 +82,7 @@ pub const SETTINGS: &[Setting] = &[
 /// The options that no file sets, and why.
 pub(super) const NOT_FOR_FILES: &[(&str, &str)] = &[
     ("config", "it names the file"),
-    ("profile", "it chooses among what the file has"),
+    ("profile", "it chooses among what the file has as [profiles.NAME]"),
     ("verbose", "it is about one run"),
     ("quiet", "it is about one run"),
     ("log-format", "what is wrong with the file is told in it already"),

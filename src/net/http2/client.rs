@@ -257,15 +257,14 @@ fn encode(Message { target, credentials, fields }: Message<'_>) -> Result<Reques
     let authority = target.to_string();
     let uri = Uri::builder().authority(authority.as_str()).build().map_err(invalid)?;
     let mut headers = HeaderMap::new();
-    let is_shown = request::is_shown();
-    let mut lines = vec![format!("CONNECT {authority} HTTP/2")];
+    let mut shown = request::is_shown().then(|| format!("CONNECT {authority} HTTP/2"));
     let mut add = |name: &str, value: &str, sensitive: bool| {
         let (Ok(name), Ok(mut header)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
             return Err(AskError::Broken(io::ErrorKind::InvalidInput.into()));
         };
         if !OF_A_CONNECTION.contains(&name.as_str()) {
-            if is_shown {
-                lines.push(format!("{name}: {value}"));
+            if let Some(shown) = &mut shown {
+                shown.push_str(&format!("\n{name}: {value}"));
             }
             header.set_sensitive(sensitive);
             headers.append(name, header);
@@ -278,7 +277,7 @@ fn encode(Message { target, credentials, fields }: Message<'_>) -> Result<Reques
     for field in fields.iter() {
         add(field.name(), field.value(), field.is_sensitive())?;
     }
-    request::log(lines.join("\n").as_bytes());
+    request::log(shown.unwrap_or_default().as_bytes());
     let mut request = Request::new(());
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = uri;
